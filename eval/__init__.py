@@ -1,0 +1,6 @@
+"""Scores: protocols, metrics, and the board that shows them. `python -m eval.run` runs all of it."""
+
+from registry import METRICS, PROTOCOLS
+
+METRICS.add_source("eval.metrics")
+PROTOCOLS.add_source("eval.protocols")

@@ -1,0 +1,200 @@
+"""What a metric sees, what it returns, and the two kinds there are.
+
+A metric is a registered factory `() -> Metric`. Its `needs` name what it cannot do without: paths into an `EvalBatch`
+("truth", "sample.flow", "translation.mask"), judges of the protocol ("judge.identity"), or networks
+("network.lpips_alex").
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+from torch import Tensor
+
+from eval.networks import Networks
+from geotrans.types import Sample, Translation
+
+M = TypeVar("M", bound="Metric")
+Picture = Literal["generated", "source", "truth", "real"]
+
+RESAMPLES = 1000
+BOOTSTRAP_SEED = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A metric's value over a set of samples.
+
+    Attributes:
+        n: the number of samples the value rests on.
+        low: lower end of the 95 % bootstrap interval; None for scores of whole sets, where a bootstrap is biased.
+        high: its upper end.
+    """
+
+    value: float
+    n: int
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EvalBatch:
+    """A batch of results and all that is known about it. Pictures are uint8 (B, 3, H, W), as a file would hold them.
+
+    Attributes:
+        id: a stable name a row.
+        generated: what is scored.
+        source: what it was made from.
+        truth: what it should have been, row by row.
+        real: pictures of the wanted kind, for distances between sets; rows need not correspond.
+        translation: how the model made it.
+        sample: the dataset's record.
+        networks: where frozen networks come from.
+        judges: role ("attributes", "identity", ...) -> registered feature that plays it here.
+        known: features of source, truth and real, shared between the batches of several models on the same samples.
+    """
+
+    id: tuple[str, ...]
+    generated: Tensor
+    source: Tensor | None = None
+    truth: Tensor | None = None
+    real: Tensor | None = None
+    translation: Translation | None = None
+    sample: Sample | None = None
+    networks: Networks = field(default_factory=Networks)
+    judges: Mapping[str, str] = field(default_factory=dict)
+    known: dict[tuple[str, str], Tensor] = field(default_factory=dict)
+    _own: dict[tuple[str, str], Tensor] = field(default_factory=dict)
+
+    def feature(self, name: str, of: Picture) -> Tensor:
+        """The features (B, D) of a picture; each is computed once however many metrics read it.
+
+        Args:
+            name: a judge's role, or a registered feature.
+
+        Raises:
+            ValueError: the batch has no such picture.
+        """
+        name = self.judges.get(name, name)
+        cache = self._own if of == "generated" else self.known
+        if (name, of) not in cache:
+            if of == "real" and self.real is self.truth and self.truth is not None:
+                return self.feature(name, "truth")
+            cache[name, of] = self.networks.feature(name)(self.get(of))
+        return cache[name, of]
+
+    def get(self, path: str) -> Tensor:
+        """The tensor at an attribute path such as "truth" or "sample.flow".
+
+        Raises:
+            ValueError: it is not there.
+        """
+        value = self._find(path)
+        if not isinstance(value, Tensor):
+            raise ValueError(f"the metric needs {path}, which this batch does not have")
+        return value
+
+    def lacks(self, needs: Iterable[str]) -> list[str]:
+        """Those of a metric's needs that this batch cannot meet; networks are not looked at."""
+        return [need for need in needs if not self._has(need)]
+
+    def _has(self, need: str) -> bool:
+        kind, _, rest = need.partition(".")
+        if kind == "judge":
+            return rest in self.judges
+        return kind == "network" or self._find(need) is not None
+
+    def _find(self, path: str) -> Any:
+        value: Any = self
+        for part in path.split("."):
+            value = getattr(value, part, None)
+        return value
+
+
+class Metric(ABC):
+    """Collects batches; the score depends neither on their size nor on their order."""
+
+    @abstractmethod
+    def update(self, batch: EvalBatch) -> None:
+        """Take a batch in.
+
+        Raises:
+            ValueError: the batch lacks what the metric needs, or a score is not finite; the message names the sample.
+        """
+
+    @abstractmethod
+    def merge(self: M, other: M) -> None:
+        """Take in all that `other` has seen."""
+
+    @abstractmethod
+    def compute(self) -> Score | None:
+        """The score; None if no sample held anything to measure."""
+
+    def samples(self) -> dict[str, float | None]:
+        """The value of each sample by id, in order of id; empty for scores of whole sets."""
+        return {}
+
+
+Measure = Callable[[EvalBatch], tuple[Tensor, Tensor]]
+
+
+class SampleMetric(Metric):
+    """A ratio of sums over samples: each sample gives a total and a weight, and one without weight has no say.
+
+    A plain mean is the case where every weight is 1; an accuracy over changed attributes has their number as weight.
+    """
+
+    def __init__(self, measure: Measure) -> None:
+        """measure: EvalBatch -> (total (B,), weight (B,)), weights at least 0."""
+        self._measure = measure
+        self._rows: list[tuple[str, float, float]] = []
+
+    def update(self, batch: EvalBatch) -> None:
+        total, weight = self._measure(batch)
+        rows = list(zip(batch.id, total.double().tolist(), weight.double().tolist(), strict=True))
+        for name, top, bottom in rows:
+            if not (math.isfinite(top) and math.isfinite(bottom)):
+                raise ValueError(f"sample {name} scores {top / bottom if bottom else top}; expected a finite number")
+        self._rows += rows
+
+    def merge(self, other: SampleMetric) -> None:
+        self._rows += other._rows
+
+    def compute(self) -> Score | None:
+        rows = sorted(self._rows)
+        total, weight = (np.array([row[i] for row in rows], dtype=np.float64) for i in (1, 2))
+        if not weight.sum() > 0:
+            return None
+        low, high = bootstrap_interval(total, weight)
+        return Score(float(total.sum() / weight.sum()), int((weight > 0).sum()), low, high)
+
+    def samples(self) -> dict[str, float | None]:
+        return {name: total / weight if weight else None for name, total, weight in sorted(self._rows)}
+
+
+def mean(measure: Callable[[EvalBatch], Tensor]) -> SampleMetric:
+    """The metric that averages `measure`, EvalBatch -> (B,), over samples."""
+
+    def weighted(batch: EvalBatch) -> tuple[Tensor, Tensor]:
+        value = measure(batch).double()
+        return value, value.new_ones(value.shape)
+
+    return SampleMetric(weighted)
+
+
+def bootstrap_interval(total: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
+    """The 95 % percentile interval of sum(total) / sum(weight) when samples are drawn again; seeded."""
+    generator = np.random.default_rng(BOOTSTRAP_SEED)
+    size = len(total)
+    ratios = []
+    for _ in range(RESAMPLES):
+        drawn = generator.integers(0, size, size)
+        if bottom := weight[drawn].sum():
+            ratios.append(total[drawn].sum() / bottom)
+    low, high = np.quantile(ratios, (0.025, 0.975))
+    return float(low), float(high)

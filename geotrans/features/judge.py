@@ -1,0 +1,226 @@
+"""Judges: tiny frozen networks that read the built-in benchmark's pictures, bundled with their held-out scores.
+
+`python -m geotrans.train.judge` makes them again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from geotrans.base import Model, config_from_dict
+from geotrans.ops.images import from_uint8, resize
+from geotrans.types import Condition, ConditionSpec
+from hub import files
+from hub.folder import WEIGHTS, bundled_folder, read_folder
+from registry import register_feature
+
+J = TypeVar("J", bound="Trunk")
+
+LICENCE = "Apache-2.0"
+PINS = {
+    "judge_synthface_64": "",
+    "judge_identity_64": "",
+    "judge_shapes_64": "",
+}
+
+
+@dataclass(frozen=True)
+class JudgeConfig:
+    """What a judge is built from.
+
+    Attributes:
+        resolution: side of the pictures it sees; others are resized to it.
+        width: channels at half resolution.
+        embedding: size of the penultimate layer, or of an identity vector.
+        condition: what a `Judge` reads.
+    """
+
+    resolution: int = 64
+    width: int = 24
+    embedding: int = 128
+    condition: ConditionSpec = ConditionSpec()
+
+
+class Trunk(Model):
+    """Pictures to a vector: residual stages at 1/2, 1/4 and 1/8 of the resolution, then a layer that sees the places.
+
+    No normalisation layers: contrast and colour are part of what is judged.
+    """
+
+    def __init__(self, cfg: JudgeConfig) -> None:
+        super().__init__(cfg)
+        width, cells = cfg.width, (cfg.resolution // 8) ** 2
+        self.stages = nn.Sequential(
+            nn.PixelUnshuffle(2),  # (B, 12, H/2, W/2)
+            nn.Conv2d(12, width, 3, padding=1),
+            _Residual(width),
+            nn.Conv2d(width, 2 * width, 3, stride=2, padding=1),
+            _Residual(2 * width),
+            nn.Conv2d(2 * width, 64, 3, stride=2, padding=1),
+            _Residual(64),
+            nn.ReLU(),
+            nn.Conv2d(64, 16, 1),
+            nn.ReLU(),
+        )
+        self.embed = nn.Linear(16 * cells, cfg.embedding)
+
+    def embedding(self, image: Tensor) -> Tensor:
+        """(B, embedding) of (B, 3, H, W) in [-1, 1]; another size is resized first."""
+        x = resize(image, self.cfg.resolution).contiguous(memory_format=torch.channels_last)
+        embedding: Tensor = self.embed(self.stages(x).flatten(1))
+        return embedding
+
+
+class Judge(Trunk):
+    """Reads conditions off a picture."""
+
+    def __init__(self, cfg: JudgeConfig) -> None:
+        super().__init__(cfg)
+        self.heads = nn.Linear(cfg.embedding, cfg.condition.size)
+
+    def features(self, image: Tensor) -> Tensor:
+        """The penultimate layer (B, embedding) of (B, 3, H, W) in [-1, 1]."""
+        return F.relu(self.embedding(image))
+
+    def forward(self, image: Tensor) -> Condition:
+        """What `cfg.condition` names: logits for attributes, emotion and modality; values for aus."""
+        condition: Condition = self.cfg.condition.split(self.heads(self.features(image)))
+        return condition
+
+
+class IdentityJudge(Trunk):
+    """Tells whether two pictures show the same person: the cosine of their embeddings."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Unit vectors (B, embedding) of (B, 3, H, W) in [-1, 1]."""
+        return F.normalize(self.embedding(image))
+
+
+class JudgeFeature(nn.Module):
+    """One part of what a judge reads, as a feature: uint8 (B, 3, H, W) -> float32 (B, D), frozen.
+
+    Args:
+        part: a field of `Condition` (probabilities; AU values in [0, 1]), or `features`.
+    """
+
+    def __init__(self, judge: Judge, part: str) -> None:
+        super().__init__()
+        self.judge, self.part = judge, part
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, D) of uint8 (B, 3, H, W)."""
+        if self.part == "features":
+            return self.judge.features(from_uint8(images))
+        value: Tensor = getattr(self.judge(from_uint8(images)), self.part)
+        if self.part == "aus":
+            return value.clamp(0, 1)
+        return value.sigmoid() if self.part == "attributes" else value.softmax(1)
+
+
+class IdentityFeature(nn.Module):
+    """An identity judge as a feature: uint8 (B, 3, H, W) -> unit vectors (B, D), frozen."""
+
+    def __init__(self, judge: IdentityJudge) -> None:
+        super().__init__()
+        self.judge = judge
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, D) of uint8 (B, 3, H, W)."""
+        vectors: Tensor = self.judge(from_uint8(images))
+        return vectors
+
+
+def load_judge(cls: type[J], folder: str | Path, sha256: str | None = None) -> J:
+    """A judge from its folder: frozen, in eval mode, float32.
+
+    Raises:
+        FileNotFoundError: the folder or a file of it is missing.
+        ValueError: the weights are broken, have another digest than `sha256`, or do not fit the config.
+    """
+    folder = Path(folder)
+    if sha256 is not None and (digest := files.sha256(folder / WEIGHTS)) != sha256:
+        raise ValueError(
+            f"{folder / WEIGHTS} has sha256 {digest[:12]}, expected {sha256[:12]}: it was changed; reinstall geotrans"
+        )
+    stored = read_folder(folder)
+    judge = cls(config_from_dict(JudgeConfig, stored.config))
+    try:
+        judge.load_state_dict(stored.weights)
+    except RuntimeError as error:
+        raise ValueError(f"{folder / WEIGHTS} does not fit its config: {error}") from error
+    return judge.float().eval().requires_grad_(False)
+
+
+@register_feature(dim=4, licence=LICENCE, sha256=PINS["judge_synthface_64"])
+def synthface_attributes() -> JudgeFeature:
+    """Probability of each attribute of `synthface`."""
+    return JudgeFeature(_bundled(Judge, "judge_synthface_64"), "attributes")
+
+
+@register_feature(dim=17, licence=LICENCE, sha256=PINS["judge_synthface_64"])
+def synthface_aus() -> JudgeFeature:
+    """Action unit intensities of a `synthface` picture, in [0, 1]."""
+    return JudgeFeature(_bundled(Judge, "judge_synthface_64"), "aus")
+
+
+@register_feature(dim=8, licence=LICENCE, sha256=PINS["judge_synthface_64"])
+def synthface_emotion() -> JudgeFeature:
+    """Probability of each emotion of `synthface`; a row sums to 1."""
+    return JudgeFeature(_bundled(Judge, "judge_synthface_64"), "emotion")
+
+
+@register_feature(dim=4, licence=LICENCE, sha256=PINS["judge_synthface_64"])
+def synthface_modality() -> JudgeFeature:
+    """Probability of each modality of `synthface`; a row sums to 1."""
+    return JudgeFeature(_bundled(Judge, "judge_synthface_64"), "modality")
+
+
+@register_feature(dim=128, licence=LICENCE, sha256=PINS["judge_synthface_64"])
+def synthface_features() -> JudgeFeature:
+    """The `synthface` judge's penultimate layer, for Frechet distances without any download."""
+    return JudgeFeature(_bundled(Judge, "judge_synthface_64"), "features")
+
+
+@register_feature(dim=64, licence=LICENCE, sha256=PINS["judge_identity_64"])
+def synthface_identity() -> IdentityFeature:
+    """Unit vectors whose cosine says whether two `synthface` pictures show one person."""
+    return IdentityFeature(_bundled(IdentityJudge, "judge_identity_64"))
+
+
+@register_feature(dim=1, licence=LICENCE, sha256=PINS["judge_shapes_64"])
+def shapes_attributes() -> JudgeFeature:
+    """Probability of the attribute of `shapes`."""
+    return JudgeFeature(_bundled(Judge, "judge_shapes_64"), "attributes")
+
+
+@register_feature(dim=128, licence=LICENCE, sha256=PINS["judge_shapes_64"])
+def shapes_features() -> JudgeFeature:
+    """The `shapes` judge's penultimate layer, for Frechet distances without any download."""
+    return JudgeFeature(_bundled(Judge, "judge_shapes_64"), "features")
+
+
+def _bundled(cls: type[J], name: str) -> J:
+    return load_judge(cls, bundled_folder(name), PINS[name])
+
+
+class _Residual(nn.Module):
+    """x + f(x), where f starts at zero."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(width, width, 3, padding=1)
+        self.second = nn.Conv2d(width, width, 3, padding=1)
+        nn.init.kaiming_normal_(self.first.weight, nonlinearity="relu")
+        nn.init.zeros_(self.second.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        residual: Tensor = self.second(F.relu(self.first(F.relu(x))))
+        return x + residual

@@ -1,0 +1,88 @@
+"""Official state dicts: names mapped strictly, and a readable difference when they do not fit."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+# Statistics that old instance norms tracked and that never entered their output.
+STALE = re.compile(r"(^|\.)(running_mean|running_var|num_batches_tracked)$")
+
+
+def drop_stale(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Without `module.` prefixes and without the running statistics of instance norms."""
+    return {key.removeprefix("module."): value.float() for key, value in state.items() if not STALE.search(key)}
+
+
+def rename(state: Mapping[str, Tensor], rules: Mapping[str, str]) -> dict[str, Tensor]:
+    """Replace the longest prefix of each key that `rules` knows.
+
+    `{"main.0": "stem.0"}` turns main.0.weight into stem.0.weight.
+
+    Raises:
+        ValueError: a key has no rule; the message names it and what was expected.
+    """
+    renamed: dict[str, Tensor] = {}
+    for key, value in state.items():
+        parts = key.split(".")
+        for end in range(len(parts), 0, -1):
+            prefix = ".".join(parts[:end])
+            if prefix in rules:
+                renamed[".".join([rules[prefix], *parts[end:]])] = value
+                break
+        else:
+            raise ValueError(
+                f"unexpected key {key!r}; this family's checkpoints have keys that start with {_few(rules)}"
+            )
+    return renamed
+
+
+def shape_of(state: Mapping[str, Tensor], key: str, dims: int) -> tuple[int, ...]:
+    """The shape of an entry that a converter reads sizes from.
+
+    Raises:
+        ValueError: the entry is missing or has another number of dimensions.
+    """
+    if key not in state:
+        raise ValueError(f"key {key!r} is missing; the checkpoint has {_few(state)}: is it of another family?")
+    shape = tuple(state[key].shape)
+    if len(shape) != dims:
+        raise ValueError(f"{key}: expected {dims} dimensions, got shape {shape}")
+    return shape
+
+
+def count(state: Mapping[str, Tensor], pattern: str) -> int:
+    """How many different values the first group of `pattern` takes over the keys."""
+    found = (re.match(pattern, key) for key in state)
+    return len({match.group(1) for match in found if match})
+
+
+def load_strict(model: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Load every tensor of `state` into `model`, and every tensor of `model` from `state`.
+
+    Raises:
+        ValueError: keys are missing or too many, or shapes differ; the message lists the first of each.
+    """
+    own = model.state_dict()
+    missing, extra = [k for k in own if k not in state], [k for k in state if k not in own]
+    shapes = [
+        f"{key} (expected {tuple(own[key].shape)}, got {tuple(state[key].shape)})"
+        for key in own
+        if key in state and own[key].shape != state[key].shape
+    ]
+    problems = [
+        f"{what}: {_few(keys)}"
+        for what, keys in (("missing", missing), ("unexpected", extra), ("shapes", shapes))
+        if keys
+    ]
+    if problems:
+        raise ValueError(f"the weights do not fit {type(model).__name__}: " + "; ".join(problems))
+    model.load_state_dict(dict(state))
+
+
+def _few(names: object) -> str:
+    listed = list(names)  # type: ignore[call-overload]
+    more = f" and {len(listed) - 4} more" if len(listed) > 4 else ""
+    return ", ".join(listed[:4]) + more

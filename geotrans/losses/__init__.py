@@ -1,0 +1,1 @@
+"""Losses, one registered factory each; `base` says what a loss sees and returns."""

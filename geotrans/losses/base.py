@@ -1,0 +1,68 @@
+"""What a loss sees, and how one is written.
+
+A loss is a registered factory `(**options) -> LossFn`; a `LossFn` maps `LossInputs` to one value a sample, (B,). Weights,
+means and schedules live in the recipe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from torch import Tensor
+
+from geotrans.base import Discriminator
+from geotrans.types import Condition, Critique, Translation
+
+V = TypeVar("V")
+
+
+@dataclass(frozen=True, slots=True)
+class LossInputs:
+    """Everything a training step may hand to a loss; the trainer computes only what some term needs.
+
+    Attributes:
+        image: (B, 3, H, W) the source.
+        source: the condition of `image`.
+        target: the wanted condition.
+        output: generator(image, target).
+        cycle: generator(output.image, source).
+        same: generator(image, source): the identity translation.
+        truth: (B, 3, H, W) the paired target, where a dataset has one.
+        real: the discriminator on `image`.
+        fake: the discriminator on `output.image` (detached in the discriminator's step).
+        motion: the motion discriminator on (`image`, `output.flow`, `target`).
+        critic: the discriminator itself, for gradient penalties.
+    """
+
+    image: Tensor
+    source: Condition | None = None
+    target: Condition | None = None
+    output: Translation | None = None
+    cycle: Translation | None = None
+    same: Translation | None = None
+    truth: Tensor | None = None
+    real: Critique | None = None
+    fake: Critique | None = None
+    motion: Critique | None = None
+    critic: Discriminator | None = None
+
+
+LossFn = Callable[[LossInputs], Tensor]
+
+
+def need(value: V | None, name: str) -> V:
+    """Narrow an optional input.
+
+    Raises:
+        ValueError: the input is missing.
+    """
+    if value is None:
+        raise ValueError(f"this loss needs {name}, which the training step did not compute")
+    return value
+
+
+def per_sample(value: Tensor) -> Tensor:
+    """Mean over everything but the batch: (B, ...) -> (B,)."""
+    return value.flatten(1).mean(1)

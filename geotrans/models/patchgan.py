@@ -1,0 +1,105 @@
+"""PatchGAN: a discriminator that judges overlapping patches.
+
+Paper: Isola et al., "Image-to-Image Translation with Conditional Adversarial Networks", CVPR 2017.
+Differences from the paper: none; instance norm, as in CycleGAN, is the default.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from geotrans.base import Discriminator
+from geotrans.types import Condition, ConditionSpec, Critique
+from registry import register_discriminator
+
+
+@dataclass(frozen=True)
+class PatchGANConfig:
+    """Attributes:
+    layers: strided 4x4 convolutions; 3 give a receptive field of 70 pixels, 0 judges single pixels.
+    c_in: channels of the image (6 for an input and output pair side by side).
+    norm: "instance" (no scale or shift) or "batch".
+    """
+
+    resolution: int = 256
+    width: int = 64
+    layers: int = 3
+    c_in: int = 3
+    norm: str = "instance"
+    condition: ConditionSpec = ConditionSpec()
+
+
+class PatchGAN(Discriminator):
+    """(B, c_in, H, W) -> one map of logits; 256 px give 30 x 30 with three layers. Any size."""
+
+    paper = "https://arxiv.org/abs/1611.07004"
+
+    def __init__(self, cfg: PatchGANConfig) -> None:
+        super().__init__(cfg)
+        if cfg.norm not in ("instance", "batch"):
+            raise ValueError(f"norm: expected 'instance' or 'batch', got {cfg.norm!r}")
+        if cfg.layers == 0:
+            self.stages = nn.ModuleList([_pixel(cfg)])
+            self.score = nn.Conv2d(2 * cfg.width, 1, 1, bias=cfg.norm == "instance")
+            return
+        stages: list[nn.Module] = [nn.Sequential(nn.Conv2d(cfg.c_in, cfg.width, 4, 2, 1), nn.LeakyReLU(0.2))]
+        channels = cfg.width
+        for index in range(1, cfg.layers + 1):
+            wider = cfg.width * min(2**index, 8)
+            conv = nn.Conv2d(channels, wider, 4, 2 if index < cfg.layers else 1, 1, bias=cfg.norm == "instance")
+            stages.append(nn.Sequential(conv, _norm(cfg, wider), nn.LeakyReLU(0.2)))
+            channels = wider
+        self.stages = nn.ModuleList(stages)
+        self.score = nn.Conv2d(channels, 1, 4, padding=1)
+
+    def forward(self, image: Tensor, condition: Condition | None = None, flow: Tensor | None = None) -> Critique:
+        features: list[Tensor] = []
+        hidden = image
+        for stage in self.stages:
+            hidden = stage(hidden)
+            features.append(hidden)
+        return Critique(scores=(self.score(hidden),), features=(tuple(features),))
+
+
+def _norm(cfg: PatchGANConfig, channels: int) -> nn.Module:
+    return nn.InstanceNorm2d(channels) if cfg.norm == "instance" else nn.BatchNorm2d(channels)
+
+
+def _pixel(cfg: PatchGANConfig) -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(cfg.c_in, cfg.width, 1),
+        nn.LeakyReLU(0.2),
+        nn.Conv2d(cfg.width, 2 * cfg.width, 1, bias=cfg.norm == "instance"),
+        _norm(cfg, 2 * cfg.width),
+        nn.LeakyReLU(0.2),
+    )
+
+
+def receptive_field(layers: int) -> int:
+    """Side of the patch that one logit of a PatchGAN with `layers` strided convolutions sees, in pixels."""
+    if layers == 0:
+        return 1
+    side = 1
+    for stride in (1, 1, *[2] * layers):
+        side = (side - 1) * stride + 4
+    return side
+
+
+@register_discriminator(PatchGAN)
+def patchgan_70() -> PatchGANConfig:
+    """The 70 x 70 PatchGAN."""
+    return PatchGANConfig()
+
+
+@register_discriminator(PatchGAN)
+def patchgan_64() -> PatchGANConfig:
+    """A small PatchGAN for the built-in benchmark: patches of 34 pixels."""
+    return PatchGANConfig(resolution=64, width=16, layers=2)
+
+
+@register_discriminator(PatchGAN)
+def pixelgan_256() -> PatchGANConfig:
+    """Judges each pixel on its own."""
+    return PatchGANConfig(layers=0)

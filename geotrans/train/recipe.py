@@ -1,0 +1,245 @@
+"""What a training run is made of: everything that decides the final weights, and nothing that does not."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from geotrans.base import config_from_dict, config_to_dict
+from geotrans.losses.base import LossInputs
+from registry import DATASETS, DISCRIMINATORS, GENERATORS, LOSSES
+
+Options = Mapping[str, Any]
+
+_KNOWN_NEEDS = {f.name for f in fields(LossInputs)}
+_GENERATOR_ONLY = {"cycle", "same", "motion"}
+_NEEDS_DISCRIMINATOR = {"real", "fake", "critic"}
+
+
+@dataclass(frozen=True, slots=True)
+class LossTerm:
+    """A registered loss, how much it counts, and its options. Weight 0 switches it off: nothing is computed for it."""
+
+    name: str = ""
+    weight: float = 1.0
+    options: Options = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "options", _as_read(self.options))
+
+
+@dataclass(frozen=True, slots=True)
+class Optim:
+    """Adam.
+
+    Attributes:
+        decay_images: the rate falls linearly to 0 over the last so many images; 0 keeps it constant.
+    """
+
+    lr: float = 1e-4
+    betas: tuple[float, float] = (0.5, 0.999)
+    decay_images: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Warmup:
+    """Steps of the discriminator alone, before the generator starts, on those of its losses that read real images only.
+
+    A classifier that knows its columns is what gives the generator a direction; 0 images leave it out.
+    """
+
+    images: int = 0
+    batch_size: int = 64
+    lr: float = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A training run. Same recipe, same machine, same number of processes: the same weights.
+
+    Attributes:
+        discriminator: None trains the generator on its other losses alone.
+        motion_discriminator: reads the condition off the motion; learns together with the generator.
+        batch_size: images a step over all processes together.
+        total_images: images that generator steps see; the last batch is a full one.
+        n_critic: discriminator steps a generator step, each on fresh images; the generator takes the last of them.
+        d_init: "kaiming" replaces the discriminators' own initialisation, so that a small budget is not spent on
+            growing their first gradients.
+        ema_halflife: images after which an average of the weights has forgotten half of them; 0 publishes the last ones.
+        grad_clip: largest norm of a network's gradient; 0 leaves it alone.
+        tag: what follows the generator's name in the published folder.
+    """
+
+    generator: str = ""
+    discriminator: str | None = None
+    dataset: str = ""
+    g_losses: tuple[LossTerm, ...] = ()
+    d_losses: tuple[LossTerm, ...] = ()
+    generator_options: Options = field(default_factory=dict)
+    discriminator_options: Options = field(default_factory=dict)
+    motion_discriminator: str | None = None
+    motion_options: Options = field(default_factory=dict)
+    dataset_options: Options = field(default_factory=dict)
+    g_optim: Optim = Optim()
+    d_optim: Optim = Optim()
+    batch_size: int = 16
+    total_images: int = 16_000
+    n_critic: int = 1
+    warmup: Warmup = Warmup()
+    d_init: Literal["default", "kaiming"] = "default"
+    ema_halflife: int = 0
+    grad_clip: float = 0.0
+    seed: int = 0
+    tag: str = "untagged"
+
+    def __post_init__(self) -> None:
+        for name in ("generator_options", "discriminator_options", "motion_options", "dataset_options"):
+            object.__setattr__(self, name, _as_read(getattr(self, name)))
+
+    @property
+    def warmup_steps(self) -> int:
+        """Discriminator steps before the first generator step."""
+        return -(-self.warmup.images // self.warmup.batch_size)
+
+    @property
+    def steps(self) -> int:
+        """Steps of the run: those of the warm-up, and one for each generator step."""
+        return self.warmup_steps - (-self.total_images // self.batch_size)
+
+    def images(self, step: int) -> int:
+        """Images that the generator has learned from after `step` steps of the run."""
+        return max(0, step - self.warmup_steps) * self.batch_size
+
+
+def to_json(recipe: Recipe) -> str:
+    """The recipe as indented JSON."""
+    return json.dumps(config_to_dict(recipe), indent=2) + "\n"
+
+
+def from_json(text: str) -> Recipe:
+    """The inverse of `to_json`.
+
+    Raises:
+        TypeError: an unknown field, or a value of another type than the field's.
+        ValueError: the text is not JSON, or not an object.
+    """
+    values = json.loads(text)
+    if not isinstance(values, dict):
+        raise ValueError(f"a recipe is a JSON object, got {type(values).__name__}")
+    return config_from_dict(Recipe, values)
+
+
+def read_recipe(path: Path) -> Recipe:
+    """The recipe in a file.
+
+    Raises:
+        ValueError: the file holds no recipe; the message has its path.
+    """
+    try:
+        return from_json(path.read_text(encoding="utf-8"))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path} holds no recipe: {error}") from error
+
+
+def differences(old: Recipe, new: Recipe) -> list[str]:
+    """The fields in which two recipes differ, each as `path: old value -> new value`."""
+    before, after = _flat(config_to_dict(old)), _flat(config_to_dict(new))
+    return [
+        f"{key}: {before.get(key, 'absent')} -> {after.get(key, 'absent')}"
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key, "absent") != after.get(key, "absent")
+    ]
+
+
+def check_recipe(recipe: Recipe) -> None:
+    """Make sure that a recipe can be trained: its names exist, its numbers make sense, its losses find what they need.
+
+    Raises:
+        LookupError: a name is not registered; the message offers the closest ones.
+        ValueError: a number is out of range, or a loss needs what the recipe does not have.
+    """
+    GENERATORS.get(recipe.generator)
+    DATASETS.get(recipe.dataset)
+    for name in (recipe.discriminator, recipe.motion_discriminator):
+        if name is not None:
+            DISCRIMINATORS.get(name)
+    _check_numbers(recipe)
+    for side, terms in (("g_losses", recipe.g_losses), ("d_losses", recipe.d_losses)):
+        for name, count in Counter(term.name for term in terms).items():
+            if count > 1:
+                raise ValueError(f"{side}: {name} stands there {count} times; add the weights up into one term")
+        for term in terms:
+            _check_term(recipe, side, term)
+    if recipe.warmup.images and not warmup_terms(recipe):
+        raise ValueError("warmup.images: none of d_losses reads real images alone; set it to 0 or add a cls_ loss")
+
+
+def warmup_terms(recipe: Recipe) -> tuple[LossTerm, ...]:
+    """Those of `d_losses` that need no generator."""
+    without = {"fake", "output", "critic"}
+    return tuple(term for term in recipe.d_losses if not without & set(LOSSES.get(term.name).info.needs))
+
+
+def _check_term(recipe: Recipe, side: str, term: LossTerm) -> None:
+    needs = set(LOSSES.get(term.name).info.needs)
+    if unknown := needs - _KNOWN_NEEDS:
+        raise ValueError(f"{side}: {term.name} needs {', '.join(sorted(unknown))}, which no training step has")
+    if side == "d_losses" and needs & _GENERATOR_ONLY:
+        raise ValueError(
+            f"{side}: {term.name} needs {', '.join(sorted(needs & _GENERATOR_ONLY))}; it is a generator's loss"
+        )
+    if recipe.discriminator is None and (side == "d_losses" or needs & _NEEDS_DISCRIMINATOR):
+        raise ValueError(f"{side}: {term.name} needs a discriminator, and the recipe names none")
+    if recipe.motion_discriminator is None and "motion" in needs:
+        raise ValueError(f"{side}: {term.name} needs motion_discriminator, which the recipe does not name")
+
+
+def _check_numbers(recipe: Recipe) -> None:
+    least_one = {
+        "batch_size": recipe.batch_size,
+        "total_images": recipe.total_images,
+        "n_critic": recipe.n_critic,
+        "warmup.batch_size": recipe.warmup.batch_size,
+    }
+    for name, count in least_one.items():
+        if count < 1:
+            raise ValueError(f"{name}: expected at least 1, got {count}")
+    least_zero = {
+        "g_optim.lr": recipe.g_optim.lr,
+        "d_optim.lr": recipe.d_optim.lr,
+        "g_optim.decay_images": recipe.g_optim.decay_images,
+        "d_optim.decay_images": recipe.d_optim.decay_images,
+        "warmup.images": recipe.warmup.images,
+        "warmup.lr": recipe.warmup.lr,
+        "ema_halflife": recipe.ema_halflife,
+        "grad_clip": recipe.grad_clip,
+    }
+    for name, value in least_zero.items():
+        if not value >= 0:
+            raise ValueError(f"{name}: expected 0 or more, got {value}")
+
+
+def _as_read(value: Any) -> Any:
+    """Lists become tuples, as they are after a trip through JSON and `config_from_dict`."""
+    if isinstance(value, Mapping):
+        return {key: _as_read(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return tuple(_as_read(item) for item in value)
+    return value
+
+
+def _flat(value: Any, path: str = "") -> dict[str, Any]:
+    if isinstance(value, dict):
+        items: list[tuple[str, Any]] = list(value.items())
+    elif isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+        items = [(str(item.get("name", index)), item) for index, item in enumerate(value)]
+    else:
+        return {path: value}
+    found: dict[str, Any] = {}
+    for key, item in items:
+        found |= _flat(item, f"{path}.{key}" if path else key)
+    return found
