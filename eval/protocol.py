@@ -46,14 +46,12 @@ class Protocol:
     description: str = ""
 
     def digest(self) -> str:
-        """Twelve hex digits that change with anything that moves a score."""
+        """Twelve hex digits that change with anything that moves a score; metrics carry versions of their own."""
         facts = asdict(self)
-        del facts["builtin"], facts["description"]
+        for name in ("metrics", "builtin", "description"):
+            del facts[name]
+        facts["dataset_options"].pop("root", None)  # the place of a folder on one machine
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
-
-    def with_metrics(self, metrics: tuple[str, ...]) -> Protocol:
-        """The same samples with other columns."""
-        return replace(self, metrics=metrics)
 
 
 def create_protocol(
@@ -79,7 +77,7 @@ def create_protocol(
         protocol = replace(protocol, seed=seed)
     if data is not None:
         if "root" not in inspect.signature(DATASETS.get(protocol.dataset).factory).parameters:
-            raise ValueError(f"{name} draws its own pictures ({protocol.dataset}) and reads no folder; leave out --data")
+            raise ValueError(f"{name} draws its own pictures and reads no folder; leave out --data")
         protocol = replace(protocol, dataset_options={**protocol.dataset_options, "root": data})
     return protocol
 
@@ -87,7 +85,7 @@ def create_protocol(
 def is_standard(protocol: Protocol) -> bool:
     """Whether scores under `protocol` compare with those that others report under its name."""
     standard: Protocol = PROTOCOLS.get(protocol.name).factory()
-    return protocol.with_metrics(()).digest() == standard.with_metrics(()).digest()
+    return protocol.digest() == standard.digest()
 
 
 def open_dataset(protocol: Protocol) -> Dataset:

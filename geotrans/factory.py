@@ -289,7 +289,7 @@ def _record(model: Generator, seed: int) -> dict[str, Tensor]:
     with torch.inference_mode():
         out: Translation = model.eval()(image, *conditions.values())
     model.train(was_training)
-    record = {"in/image": image, "out/image": out.image}
+    record = {"in/image": image, "out/image": out.image.clone()}
     for role, condition in conditions.items():
         for name in Condition.__dataclass_fields__:
             if (value := getattr(condition, name)) is not None:

@@ -16,6 +16,8 @@ def resolve(name: ModelName) -> Path:
         FileNotFoundError: the Hub repository cannot be reached and is not in the cache.
     """
     if name.folder is not None:
+        if not Path(name.folder).is_dir():
+            raise FileNotFoundError(f"{name}: no such folder; expected one with {', '.join(FILES)}")
         return Path(name.folder)
     if name.repo is not None:
         return _from_hub(name.repo, name.revision)

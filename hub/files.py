@@ -39,7 +39,7 @@ def write_safetensors(
     """Write tensors (moved to the CPU, made contiguous) with string metadata."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with replacing(Path(path)) as part:
-        safetensors.torch.save_file(plain, part, metadata=dict(metadata or {}))
+        safetensors.torch.save_file(plain, part, metadata=dict(metadata) if metadata else None)
 
 
 def read_safetensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -52,10 +52,13 @@ class Registry(Generic[I]):
         self.kind = kind
         self._entries: dict[str, Entry[I]] = {}
         self._sources: list[str] = []
+        self._scanned: set[str] = set()
+        self._scanning = False
 
     def add_source(self, package: str) -> None:
         """Scan `package` (a dotted name, not imported now) at the next look-up."""
-        if package not in self._sources:
+        if package not in self._scanned:
+            self._scanned.add(package)
             self._sources.append(package)
 
     def register(self, factory: F, info: I) -> F:
@@ -116,23 +119,37 @@ class Registry(Generic[I]):
             self._entries = before
 
     def _scan(self) -> None:
-        load_plugins()
-        while self._sources:
-            package = importlib.import_module(self._sources.pop(0))
-            for module in pkgutil.iter_modules(package.__path__):
-                if not module.name.startswith("_"):
-                    importlib.import_module(f"{package.__name__}.{module.name}")
+        if self._scanning:  # a module that is being scanned looks a name up itself
+            return
+        self._scanning = True
+        try:
+            load_plugins()
+            for source in self._sources:
+                package = importlib.import_module(source)
+                for module in pkgutil.iter_modules(package.__path__):
+                    if not module.name.startswith("_"):
+                        importlib.import_module(f"{package.__name__}.{module.name}")
+            self._sources.clear()  # only now: a module that does not import must fail at every look-up
+        finally:
+            self._scanning = False
 
 
 _loaded_plugins: set[str] = set()
+_plugins_done = False
 
 
-def load_plugins() -> None:
+def load_plugins(*, again: bool = False) -> None:
     """Import every module that an installed distribution names under the entry point group `geotrans.plugins`.
+
+    Args:
+        again: look for newly installed plugins, once all have been loaded before.
 
     Raises:
         ImportError: a plugin cannot be imported; the message names its distribution.
     """
+    global _plugins_done
+    if _plugins_done and not again:  # reading the entry points takes milliseconds, and look-ups are many
+        return
     for point in importlib.metadata.entry_points(group=PLUGIN_GROUP):
         if point.value in _loaded_plugins:
             continue
@@ -140,9 +157,11 @@ def load_plugins() -> None:
         try:
             point.load()
         except Exception as error:
+            _loaded_plugins.discard(point.value)
             raise ImportError(
                 f"the geotrans plugin {point.value!r} ({point.name}) does not import: {error}; fix or uninstall it"
             ) from error
+    _plugins_done = True
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""Fixtures that every test may use. Two threads at most: the suite runs beside other work."""
+"""Fixtures that every test may use. One thread: the networks here are tiny."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-torch.set_num_threads(2)
+torch.set_num_threads(1)
 
 GOLDEN = Path(__file__).parent / "golden"
 

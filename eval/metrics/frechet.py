@@ -39,9 +39,7 @@ class FeatureSet:
             ValueError: not of that shape, or of another D than before.
         """
         if features.ndim != 2 or (self.n and features.shape[1] != self.dim):
-            raise ValueError(
-                f"expected features (N, {self.dim if self.n else 'D'}), got {tuple(features.shape)}"
-            )
+            raise ValueError(f"expected features (N, {self.dim if self.n else 'D'}), got {tuple(features.shape)}")
         self.n += len(features)
         self._rows.append(features.detach().cpu().double())
         if self.n >= self.dim and self.n - self._folded >= _BLOCK:
@@ -133,7 +131,8 @@ def _cross_of_moments(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _sum_of_roots(matrix: Tensor) -> Tensor:
-    return torch.linalg.eigvalsh((matrix + matrix.T) / 2).clamp(min=0).sqrt().sum()
+    values: Tensor = torch.linalg.eigvalsh((matrix + matrix.T) / 2)
+    return values.clamp(min=0).sqrt().sum()
 
 
 def _assemble(shift: Tensor, traces: Tensor, cross: Tensor) -> float:

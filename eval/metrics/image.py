@@ -21,7 +21,7 @@ def psnr() -> SampleMetric:
 
 @register_metric(1, "", True, needs=("truth",))
 def ssim() -> SampleMetric:
-    """Structural similarity to the truth: Gaussian window 11, sigma 1.5, data range 255, mean over colours and pixels."""
+    """Structural similarity to the truth: Gaussian window 11, sigma 1.5, data range 255, mean over RGB and pixels."""
     return mean(lambda batch: structural_similarity(batch.generated, batch.get("truth")))
 
 
@@ -65,10 +65,17 @@ def structural_similarity(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _blur(image: Tensor) -> Tensor:
-    offsets = torch.arange(_WINDOW, dtype=image.dtype, device=image.device) - _WINDOW // 2
+    """Gaussian mean of every whole window: (B, C, H, W) -> (B, C, H - 10, W - 10)."""
+    rows, columns = (_windows(side, image) for side in image.shape[-2:])
+    return rows @ image @ columns.T
+
+
+def _windows(side: int, like: Tensor) -> Tensor:
+    """(side - 10, side): each row holds the window's weights at one place. Matrices outrun convolutions in float64."""
+    offsets = torch.arange(_WINDOW, dtype=like.dtype, device=like.device) - _WINDOW // 2
     weights = torch.exp(-offsets.square() / (2 * _SIGMA**2))
-    weights = (weights / weights.sum()).tolist()
-    for dim in (-2, -1):
-        length = image.shape[dim] - _WINDOW + 1
-        image = sum((w * image.narrow(dim, k, length) for k, w in enumerate(weights)), image.new_zeros(()))
-    return image
+    places = side - _WINDOW + 1
+    matrix = like.new_zeros(places, side)
+    for place in range(places):
+        matrix[place, place : place + _WINDOW] = weights / weights.sum()
+    return matrix

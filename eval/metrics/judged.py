@@ -1,4 +1,4 @@
-"""What a frozen judge reads off a result: attributes and identity."""
+"""What a frozen judge reads off a result: attributes, action units, emotion and identity."""
 
 from __future__ import annotations
 
@@ -22,10 +22,22 @@ def attr_changed_accuracy() -> SampleMetric:
     return SampleMetric(_changed_attributes)
 
 
+@register_metric(1, "", False, needs=("sample.target.aus", "judge.aus"))
+def au_mae() -> SampleMetric:
+    """Mean absolute difference between the wanted action units and those the judge reads, in [0, 1] (FACS / 5)."""
+    return mean(lambda batch: (_reading(batch, "aus") - batch.get("sample.target.aus")).abs().mean(1))
+
+
+@register_metric(1, "%", True, needs=("sample.target.emotion", "judge.emotion"))
+def emotion_accuracy() -> SampleMetric:
+    """Share of results in which the judge finds the wanted emotion likeliest."""
+    return mean(_emotion_right)
+
+
 @register_metric(1, "", True, needs=("source", "judge.identity"))
 def id_cosine() -> SampleMetric:
     """Cosine between the judge's identity embeddings of result and source: 1 is the same person."""
-    return mean(lambda batch: F.cosine_similarity(*(_embedding(batch, of) for of in ("generated", "source"))))
+    return mean(_identity_cosine)
 
 
 def _all_attributes(batch: EvalBatch) -> tuple[Tensor, Tensor]:
@@ -35,23 +47,36 @@ def _all_attributes(batch: EvalBatch) -> tuple[Tensor, Tensor]:
 
 def _changed_attributes(batch: EvalBatch) -> tuple[Tensor, Tensor]:
     wanted, before = batch.get("sample.target.attributes") >= 0.5, batch.get("sample.source.attributes") >= 0.5
-    changed = (wanted != before).double().cpu()
+    changed = (wanted != before).double()
     return 100 * (changed * _right(batch)).sum(1), changed.sum(1)
 
 
 def _right(batch: EvalBatch) -> Tensor:
     """(B, A): 1 where the judge reads the wanted attribute."""
-    read, wanted = batch.feature("attributes", "generated"), batch.get("sample.target.attributes")
+    wanted = batch.get("sample.target.attributes") >= 0.5
+    return ((_reading(batch, "attributes") >= 0.5) == wanted).double()
+
+
+def _emotion_right(batch: EvalBatch) -> Tensor:
+    wanted = batch.get("sample.target.emotion").argmax(1)
+    return 100 * (_reading(batch, "emotion").argmax(1) == wanted).double()
+
+
+def _reading(batch: EvalBatch, part: str) -> Tensor:
+    """What the judge reads off the results in place of `sample.target.PART`, checked for shape and for NaN."""
+    read, wanted, judge = batch.feature(part, "generated"), batch.get(f"sample.target.{part}"), batch.judges.get(part)
     if read.shape != wanted.shape:
         raise ValueError(
-            f"the judge {batch.judges.get('attributes')} reads {tuple(read.shape)} where the data has "
-            f"{tuple(wanted.shape)} attributes; the protocol needs a judge trained on its columns"
+            f"the judge {judge} reads {tuple(read.shape)} where the data has {tuple(wanted.shape)} {part}; "
+            "the protocol needs a judge trained on its columns"
         )
-    if not torch.isfinite(read).all():
-        row = int((~torch.isfinite(read)).any(1).nonzero()[0])
-        raise ValueError(f"the judge {batch.judges.get('attributes')} returns NaN for sample {batch.id[row]}")
-    return ((read.cpu() >= 0.5) == (wanted.cpu() >= 0.5)).double()
+    broken = (~torch.isfinite(read)).any(1).nonzero()
+    if len(broken):
+        raise ValueError(f"the judge {judge} returns NaN for sample {batch.id[int(broken[0])]}")
+    return read
 
 
-def _embedding(batch: EvalBatch, of: str) -> Tensor:
-    return batch.feature("identity", "generated" if of == "generated" else "source").double()
+def _identity_cosine(batch: EvalBatch) -> Tensor:
+    return F.cosine_similarity(
+        batch.feature("identity", "generated").double(), batch.feature("identity", "source").double()
+    )

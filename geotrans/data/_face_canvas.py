@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from geotrans.data._face_identity import SCALE, SHIFT_X, SHIFT_Y
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +39,23 @@ class Canvas:
         self.shading = shading
 
     def region(self, left: float, right: float, top: float, bottom: float) -> Region:
-        """The window between image coordinates in [-1, 1]."""
+        """The window that holds a box of the face frame, wherever a scene puts it."""
         height, width = self.x.shape[1:]
-        rows = slice(int((top + 1) / 2 * height), int((bottom + 1) / 2 * height + 0.999))
-        columns = slice(int((left + 1) / 2 * width), int((right + 1) / 2 * width + 0.999))
+        rows = slice(_pixel(top, SHIFT_Y, min, height), _pixel(bottom, SHIFT_Y, max, height))
+        columns = slice(_pixel(left, SHIFT_X, min, width), _pixel(right, SHIFT_X, max, width))
         return Region(rows, columns, self.x[:, rows, columns], self.y[:, rows, columns])
+
+    def whole(self) -> Region:
+        """All of the canvas."""
+        return Region(slice(None), slice(None), self.x, self.y)
 
     def cover(self, distance: Tensor) -> Tensor:
         """Share of each pixel inside a shape, from its signed distance."""
         return (0.5 - distance / self.pixel).clamp_(0, 1)
 
-    def fill(self, area: Region, distance: Tensor, colour: Tensor, outline: float = 1.0, opacity: Tensor | None = None) -> None:
+    def fill(
+        self, area: Region, distance: Tensor, colour: Tensor, outline: float = 1.0, opacity: Tensor | None = None
+    ) -> None:
         """Lay a shape of one colour (B, 3, 1, 1) or (B, 3, h, w), and its outline, on what is there."""
         coverage = self.cover(distance)
         self.blend(area, coverage if opacity is None else coverage * opacity, colour)
@@ -81,3 +91,10 @@ def ramp(value: Tensor) -> Tensor:
     """Smoothstep from 0 at 0 to 1 at 1."""
     value = value.clamp(0, 1)
     return value * value * (3 - 2 * value)
+
+
+def _pixel(place: float, shifts: tuple[float, float], extreme: Callable[..., float], side: int) -> int:
+    """The pixel border that `place` cannot lie beyond, for any scale and shift of a scene."""
+    image = extreme(place * scale + shift for scale in SCALE for shift in shifts)
+    border = (image + 1) / 2 * side
+    return min(max(math.floor(border) if extreme is min else math.ceil(border), 0), side)

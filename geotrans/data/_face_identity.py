@@ -7,26 +7,33 @@ measure is in the face frame; a measure has shape (B, 1, 1) and a colour (B, 3, 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
+R = TypeVar("R")
+
 IDENTITY_DRAWS = 48
 SCENE_DRAWS = 16
+SCALE = (1.2, 1.3)
+SHIFT_X = (-0.03, 0.03)
+SHIFT_Y = (0.0, 0.05)
 
 # Columns: top, side (how far the hair stands off the skull), hairline, skew (a side parting), inset, sideburn,
-# back half-width, back bottom, bun radius, cover (1 = opaque).
+# back half-width, back bottom, bun radius, cover (1 = opaque), curl.
 _HAIR = torch.tensor(
     [
-        [0.08, 0.025, -0.40, 0.00, 0.035, 0.02, 0.0, -0.3, 0.0, 1.0],  # crop
-        [0.14, 0.040, -0.38, 0.22, 0.040, 0.04, 0.0, -0.3, 0.0, 1.0],  # side parting
-        [0.11, 0.080, -0.29, 0.00, 0.075, 0.30, 0.60, 0.44, 0.0, 1.0],  # bob with a fringe
-        [0.10, 0.065, -0.45, 0.00, 0.070, 0.36, 0.63, 1.10, 0.0, 1.0],  # long
-        [0.20, 0.160, -0.36, 0.00, 0.045, 0.06, 0.67, 0.22, 0.0, 1.0],  # curls
-        [0.08, 0.025, -0.43, 0.00, 0.040, 0.02, 0.0, -0.3, 0.2, 1.0],  # bun
-        [0.03, 0.010, -0.45, 0.00, 0.030, 0.04, 0.0, -0.3, 0.0, 0.55],  # buzz cut
-        [0.12, 0.070, -0.40, -0.24, 0.070, 0.34, 0.64, 1.10, 0.0, 1.0],  # long, side parting
+        [0.08, 0.025, -0.45, 0.00, 0.035, 0.00, 0.0, -0.3, 0.0, 1.0, 0.0],  # crop
+        [0.14, 0.040, -0.43, 0.22, 0.040, 0.02, 0.0, -0.3, 0.0, 1.0, 0.0],  # side parting
+        [0.12, 0.080, -0.35, 0.00, 0.075, 0.26, 0.61, 0.44, 0.0, 1.0, 0.0],  # bob with a fringe
+        [0.11, 0.065, -0.49, 0.00, 0.070, 0.36, 0.63, 1.10, 0.0, 1.0, 0.0],  # long
+        [0.16, 0.060, -0.43, 0.00, 0.045, 0.00, 0.69, 0.26, 0.0, 1.0, 0.022],  # curls
+        [0.08, 0.025, -0.48, 0.00, 0.040, 0.02, 0.0, -0.3, 0.2, 1.0, 0.0],  # bun
+        [0.03, 0.010, -0.48, 0.00, 0.030, 0.04, 0.0, -0.3, 0.0, 0.55, 0.0],  # buzz cut
+        [0.13, 0.070, -0.45, -0.24, 0.070, 0.34, 0.64, 1.10, 0.0, 1.0, 0.0],  # long, side parting
+        [0.17, 0.050, -0.45, 0.00, 0.045, 0.02, 0.0, -0.3, 0.0, 1.0, 0.022],  # short curls
     ]
 )
 _HAIR_COLOURS = torch.tensor(
@@ -43,13 +50,34 @@ _HAIR_COLOURS = torch.tensor(
 )
 _IRIS_COLOURS = torch.tensor([[0.30, 0.18, 0.10], [0.42, 0.27, 0.13], [0.24, 0.45, 0.67], [0.28, 0.50, 0.36]])
 _SKIN = torch.tensor(
-    [[0.99, 0.87, 0.79], [0.96, 0.79, 0.67], [0.88, 0.67, 0.52], [0.74, 0.52, 0.37], [0.55, 0.36, 0.25], [0.38, 0.24, 0.17]]
+    [
+        [0.99, 0.87, 0.79],
+        [0.96, 0.79, 0.67],
+        [0.88, 0.67, 0.52],
+        [0.74, 0.52, 0.37],
+        [0.55, 0.36, 0.25],
+        [0.38, 0.24, 0.17],
+    ]
 )
 _CLOTHES = torch.tensor(
-    [[0.20, 0.32, 0.47], [0.72, 0.29, 0.27], [0.93, 0.92, 0.90], [0.18, 0.19, 0.22], [0.25, 0.48, 0.43], [0.87, 0.66, 0.29]]
+    [
+        [0.20, 0.32, 0.47],
+        [0.72, 0.29, 0.27],
+        [0.93, 0.92, 0.90],
+        [0.18, 0.19, 0.22],
+        [0.25, 0.48, 0.43],
+        [0.87, 0.66, 0.29],
+    ]
 )
 _BACKDROPS = torch.tensor(
-    [[0.62, 0.76, 0.85], [0.93, 0.80, 0.68], [0.72, 0.82, 0.70], [0.80, 0.74, 0.86], [0.86, 0.86, 0.84], [0.45, 0.55, 0.62]]
+    [
+        [0.62, 0.76, 0.85],
+        [0.93, 0.80, 0.68],
+        [0.72, 0.82, 0.70],
+        [0.80, 0.74, 0.86],
+        [0.86, 0.86, 0.84],
+        [0.45, 0.55, 0.62],
+    ]
 )
 
 
@@ -78,6 +106,7 @@ class Face:
     nose_width: Tensor
     mouth_y: Tensor
     mouth_width: Tensor
+    mouth_curve: Tensor
     lip_up: Tensor
     lip_low: Tensor
     lash: Tensor
@@ -96,6 +125,12 @@ class Face:
     light: Tensor
     shift: Tensor
     scale: Tensor
+
+
+def take(record: R, rows: slice | Tensor) -> R:
+    """The rows of every tensor of a dataclass of tensors, and of those in it."""
+    values = {f.name: getattr(record, f.name) for f in fields(record)}  # type: ignore[arg-type]
+    return replace(record, **{k: v[rows] if isinstance(v, Tensor) else take(v, rows) for k, v in values.items()})  # type: ignore[type-var]
 
 
 class _Draws:
@@ -144,7 +179,7 @@ def make_face(identity: Tensor, scene: Tensor) -> Face:
         eye_low=person.between(0.042, 0.056),
         eye_tilt=person.between(-0.10, 0.16),
         iris_radius=person.between(0.064, 0.074),
-        brow_y=eye_y - person.between(0.18, 0.205),
+        brow_y=eye_y - person.between(0.185, 0.21),
         brow_length=person.between(0.125, 0.145),
         brow_thick=person.between(0.017, 0.031),
         brow_arch=person.between(0.008, 0.024),
@@ -153,6 +188,7 @@ def make_face(identity: Tensor, scene: Tensor) -> Face:
         nose_width=person.between(0.088, 0.108),
         mouth_y=person.between(0.41, 0.435),
         mouth_width=person.between(0.155, 0.19),
+        mouth_curve=person.between(-0.006, 0.014),
         lip_up=person.between(0.030, 0.044),
         lip_low=person.between(0.042, 0.060),
         lash=person.between(0.011, 0.022),
@@ -169,8 +205,8 @@ def make_face(identity: Tensor, scene: Tensor) -> Face:
         clothes=_colour(place.jitter(place.pick(_CLOTHES), 0.06)),
         backdrop=_colour(place.jitter(place.pick(_BACKDROPS), 0.07)),
         light=place.between(-1.0, 1.0),
-        shift=torch.cat([place.between(-0.03, 0.03), place.between(0.03, 0.08)], dim=1),
-        scale=place.between(0.95, 1.03),
+        shift=torch.cat([place.between(*SHIFT_X), place.between(*SHIFT_Y)], dim=2),
+        scale=place.between(*SCALE),
     )
 
 
@@ -192,7 +228,8 @@ def rest_landmarks(face: Face, closure: Tensor, gap_up: Tensor, gap_low: Tensor)
 
 def _points(x: Tensor, y: Tensor) -> Tensor:
     """(B, n) and (B, n), each possibly broadcast, to (B, n, 2)."""
-    return torch.stack(torch.broadcast_tensors(x, y), dim=-1)
+    rows, columns = max(len(x), len(y)), max(x.shape[1], y.shape[1])
+    return torch.stack([x.expand(rows, columns), y.expand(rows, columns)], dim=-1)
 
 
 def _flat(value: Tensor) -> Tensor:
@@ -241,17 +278,23 @@ def _eyes(face: Face, closure: Tensor) -> Tensor:
     return torch.cat([left, right], dim=1)
 
 
+def seam_line(face: Face, along: Tensor) -> Tensor:
+    """Height of the line between the closed lips at `along`, -1 to 1 between the corners."""
+    return face.mouth_y - face.mouth_curve * along * along
+
+
 def lip_top(along: Tensor) -> Tensor:
     """Profile of the upper lip, 0 at the corners, with a Cupid's bow; `along` in [-1, 1]."""
     square = along * along
-    return (1 - square) * (0.78 + 1.1 * square) * (1 + 0.0 * square)
+    return (1 - square) * (0.78 + 1.1 * square)
 
 
 def _mouth(face: Face, gap_up: Tensor, gap_low: Tensor) -> Tensor:
     outer, inner = torch.linspace(-1, 1, 7), torch.linspace(-0.86, 0.86, 5)
-    width, seam = _flat(face.mouth_width), _flat(face.mouth_y)
-    top = _points(width * outer, seam - _flat(face.lip_up) * lip_top(outer))
-    bottom = _points(width * outer, seam + _flat(face.lip_low) * (1 - outer**2))
-    inner_top = _points(width * inner, seam - _flat(gap_up) * (1 - inner**2))
-    inner_bottom = _points(width * inner, seam + _flat(gap_low) * (1 - inner**2))
+    width = _flat(face.mouth_width)
+    outer_seam, inner_seam = (seam_line(face, along[None, None])[:, 0] for along in (outer, inner))
+    top = _points(width * outer, outer_seam - _flat(face.lip_up) * lip_top(outer))
+    bottom = _points(width * outer, outer_seam + _flat(face.lip_low) * (1 - outer**2))
+    inner_top = _points(width * inner, inner_seam - _flat(gap_up) * (1 - inner**2))
+    inner_bottom = _points(width * inner, inner_seam + _flat(gap_low) * (1 - inner**2))
     return torch.cat([top, bottom[:, 1:-1].flip(1), inner_top, inner_bottom[:, 1:-1].flip(1)], dim=1)

@@ -50,7 +50,13 @@ class InceptionFID(nn.Module):
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
-        """Features (B, 2048) of uint8 (B, 3, H, W)."""
+        """Features (B, 2048) of uint8 (B, 3, H, W).
+
+        Raises:
+            TypeError: the pictures are not uint8.
+        """
+        if images.dtype != torch.uint8:
+            raise TypeError(f"expected uint8, got {images.dtype}; quantise pictures with geotrans.ops.images.to_uint8")
         return torch.cat([self._features(part) for part in torch.split(images, SUB_BATCH)])
 
     def _features(self, images: Tensor) -> Tensor:

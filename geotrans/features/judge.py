@@ -21,12 +21,13 @@ from hub.folder import WEIGHTS, bundled_folder, read_folder
 from registry import register_feature
 
 J = TypeVar("J", bound="Trunk")
+L = TypeVar("L", nn.Conv2d, nn.Linear)
 
 LICENCE = "Apache-2.0"
 PINS = {
-    "judge_synthface_64": "",
+    "judge_synthface_64": "7aad616524d492c81a3e1ff28b5880c7d9b1d628af2a0dd506aabdf6640d9307",
     "judge_identity_64": "",
-    "judge_shapes_64": "",
+    "judge_shapes_64": "4429ca64b812613bf7719bae2ec9e655e499688347be792f387ca11e292f588a",
 }
 
 
@@ -58,17 +59,17 @@ class Trunk(Model):
         width, cells = cfg.width, (cfg.resolution // 8) ** 2
         self.stages = nn.Sequential(
             nn.PixelUnshuffle(2),  # (B, 12, H/2, W/2)
-            nn.Conv2d(12, width, 3, padding=1),
+            _scaled(nn.Conv2d(12, width, 3, padding=1)),
             _Residual(width),
-            nn.Conv2d(width, 2 * width, 3, stride=2, padding=1),
+            _scaled(nn.Conv2d(width, 2 * width, 3, stride=2, padding=1)),
             _Residual(2 * width),
-            nn.Conv2d(2 * width, 64, 3, stride=2, padding=1),
+            _scaled(nn.Conv2d(2 * width, 64, 3, stride=2, padding=1)),
             _Residual(64),
             nn.ReLU(),
-            nn.Conv2d(64, 16, 1),
+            _scaled(nn.Conv2d(64, 16, 1)),
             nn.ReLU(),
         )
-        self.embed = nn.Linear(16 * cells, cfg.embedding)
+        self.embed = _scaled(nn.Linear(16 * cells, cfg.embedding))
 
     def embedding(self, image: Tensor) -> Tensor:
         """(B, embedding) of (B, 3, H, W) in [-1, 1]; another size is resized first."""
@@ -83,6 +84,7 @@ class Judge(Trunk):
     def __init__(self, cfg: JudgeConfig) -> None:
         super().__init__(cfg)
         self.heads = nn.Linear(cfg.embedding, cfg.condition.size)
+        nn.init.normal_(self.heads.weight, std=0.01)
 
     def features(self, image: Tensor) -> Tensor:
         """The penultimate layer (B, embedding) of (B, 3, H, W) in [-1, 1]."""
@@ -105,6 +107,8 @@ class IdentityJudge(Trunk):
 class JudgeFeature(nn.Module):
     """One part of what a judge reads, as a feature: uint8 (B, 3, H, W) -> float32 (B, D), frozen.
 
+    For losses, `embed` does the same to float images and lets gradients through.
+
     Args:
         part: a field of `Condition` (probabilities; AU values in [0, 1]), or `features`.
     """
@@ -112,29 +116,42 @@ class JudgeFeature(nn.Module):
     def __init__(self, judge: Judge, part: str) -> None:
         super().__init__()
         self.judge, self.part = judge, part
+        self.eval().requires_grad_(False)
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
         """(B, D) of uint8 (B, 3, H, W)."""
+        return self.embed(from_uint8(images))
+
+    def embed(self, image: Tensor) -> Tensor:
+        """(B, D) of (B, 3, H, W) in [-1, 1]."""
         if self.part == "features":
-            return self.judge.features(from_uint8(images))
-        value: Tensor = getattr(self.judge(from_uint8(images)), self.part)
+            return self.judge.features(image)
+        value: Tensor = getattr(self.judge(image), self.part)
         if self.part == "aus":
             return value.clamp(0, 1)
         return value.sigmoid() if self.part == "attributes" else value.softmax(1)
 
 
 class IdentityFeature(nn.Module):
-    """An identity judge as a feature: uint8 (B, 3, H, W) -> unit vectors (B, D), frozen."""
+    """An identity judge as a feature: uint8 (B, 3, H, W) -> unit vectors (B, D), frozen.
+
+    For losses, `embed` does the same to float images and lets gradients through.
+    """
 
     def __init__(self, judge: IdentityJudge) -> None:
         super().__init__()
         self.judge = judge
+        self.eval().requires_grad_(False)
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
         """(B, D) of uint8 (B, 3, H, W)."""
-        vectors: Tensor = self.judge(from_uint8(images))
+        return self.embed(from_uint8(images))
+
+    def embed(self, image: Tensor) -> Tensor:
+        """(B, D) of (B, 3, H, W) in [-1, 1]."""
+        vectors: Tensor = self.judge(image)
         return vectors
 
 
@@ -211,14 +228,21 @@ def _bundled(cls: type[J], name: str) -> J:
     return load_judge(cls, bundled_folder(name), PINS[name])
 
 
+def _scaled(layer: L) -> L:
+    """Start a layer so that it keeps a signal's size: PyTorch's default shrinks it, and no norm restores it here."""
+    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
 class _Residual(nn.Module):
     """x + f(x), where f starts at zero."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.first = nn.Conv2d(width, width, 3, padding=1)
+        self.first = _scaled(nn.Conv2d(width, width, 3, padding=1))
         self.second = nn.Conv2d(width, width, 3, padding=1)
-        nn.init.kaiming_normal_(self.first.weight, nonlinearity="relu")
         nn.init.zeros_(self.second.weight)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -36,7 +36,7 @@ BACKBONES = {
         sha256="b8a52dc049b60e4b6ab68ad0df457362afab8b6304b2febdc1650a5dab4d7e7b",
     ),
 }
-MINIMUM_SIDE = {"alex": 32, "vgg": 16, "squeeze": 16}
+MINIMUM_SIDE = {"alex": 31, "vgg": 16, "squeeze": 17}  # below, a pooling layer has nothing left
 SUB_BATCH = 8
 
 

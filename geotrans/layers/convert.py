@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor, nn
 
 # Statistics that old instance norms tracked and that never entered their output.
@@ -14,6 +15,18 @@ STALE = re.compile(r"(^|\.)(running_mean|running_var|num_batches_tracked)$")
 def drop_stale(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Without `module.` prefixes and without the running statistics of instance norms."""
     return {key.removeprefix("module."): value.float() for key, value in state.items() if not STALE.search(key)}
+
+
+def keep_statistics(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Without `module.` prefixes, and with all statistics, for networks with batch norms.
+
+    Files from before PyTorch 0.4.1 did not count the batches; their counts are 0, and nothing but training from there
+    with a cumulative average would read them.
+    """
+    kept = {key.removeprefix("module."): value for key, value in state.items()}
+    kept = {key: value.float() if value.is_floating_point() else value for key, value in kept.items()}
+    norms = [key.removesuffix("running_mean") for key in kept if key.endswith("running_mean")]
+    return {**{f"{norm}num_batches_tracked": torch.tensor(0) for norm in norms}, **kept}
 
 
 def rename(state: Mapping[str, Tensor], rules: Mapping[str, str]) -> dict[str, Tensor]:

@@ -1,7 +1,7 @@
 """What a loss sees, and how one is written.
 
-A loss is a registered factory `(**options) -> LossFn`; a `LossFn` maps `LossInputs` to one value a sample, (B,). Weights,
-means and schedules live in the recipe.
+A loss is a registered factory `(**options) -> LossFn`; a `LossFn` maps `LossInputs` to one value a sample, (B,).
+Weights, means and schedules live in the recipe.
 """
 
 from __future__ import annotations

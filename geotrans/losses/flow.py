@@ -18,7 +18,7 @@ def flow_tv(squared: bool = False) -> LossFn:
     smooth flow gives half the value at twice the resolution (a quarter when squared).
 
     Args:
-        squared: squared differences. The batch mean times 2 is the term of the official SPM code.
+        squared: squared differences. The batch mean times 2 is the `TVLoss` of the official SPM code on the same field.
     """
 
     def loss(inputs: LossInputs) -> Tensor:

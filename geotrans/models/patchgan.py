@@ -1,16 +1,20 @@
 """PatchGAN: a discriminator that judges overlapping patches.
 
 Paper: Isola et al., "Image-to-Image Translation with Conditional Adversarial Networks", CVPR 2017.
-Differences from the paper: none; instance norm, as in CycleGAN, is the default.
+Differences from the paper: instance norm, as in CycleGAN, is the default, and initialisation is PyTorch's,
+not N(0, 0.02).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 
 from geotrans.base import Discriminator
+from geotrans.layers.convert import count, drop_stale, keep_statistics, load_strict, rename, shape_of
+from geotrans.layers.normed import make_norm, needs_bias
 from geotrans.types import Condition, ConditionSpec, Critique
 from registry import register_discriminator
 
@@ -38,18 +42,17 @@ class PatchGAN(Discriminator):
 
     def __init__(self, cfg: PatchGANConfig) -> None:
         super().__init__(cfg)
-        if cfg.norm not in ("instance", "batch"):
-            raise ValueError(f"norm: expected 'instance' or 'batch', got {cfg.norm!r}")
+        bias = needs_bias(cfg.norm)
         if cfg.layers == 0:
             self.stages = nn.ModuleList([_pixel(cfg)])
-            self.score = nn.Conv2d(2 * cfg.width, 1, 1, bias=cfg.norm == "instance")
+            self.score = nn.Conv2d(2 * cfg.width, 1, 1, bias=bias)
             return
         stages: list[nn.Module] = [nn.Sequential(nn.Conv2d(cfg.c_in, cfg.width, 4, 2, 1), nn.LeakyReLU(0.2))]
         channels = cfg.width
         for index in range(1, cfg.layers + 1):
             wider = cfg.width * min(2**index, 8)
-            conv = nn.Conv2d(channels, wider, 4, 2 if index < cfg.layers else 1, 1, bias=cfg.norm == "instance")
-            stages.append(nn.Sequential(conv, _norm(cfg, wider), nn.LeakyReLU(0.2)))
+            conv = nn.Conv2d(channels, wider, 4, 2 if index < cfg.layers else 1, 1, bias=bias)
+            stages.append(nn.Sequential(conv, make_norm(cfg.norm, wider), nn.LeakyReLU(0.2)))
             channels = wider
         self.stages = nn.ModuleList(stages)
         self.score = nn.Conv2d(channels, 1, 4, padding=1)
@@ -63,16 +66,12 @@ class PatchGAN(Discriminator):
         return Critique(scores=(self.score(hidden),), features=(tuple(features),))
 
 
-def _norm(cfg: PatchGANConfig, channels: int) -> nn.Module:
-    return nn.InstanceNorm2d(channels) if cfg.norm == "instance" else nn.BatchNorm2d(channels)
-
-
 def _pixel(cfg: PatchGANConfig) -> nn.Module:
     return nn.Sequential(
         nn.Conv2d(cfg.c_in, cfg.width, 1),
         nn.LeakyReLU(0.2),
-        nn.Conv2d(cfg.width, 2 * cfg.width, 1, bias=cfg.norm == "instance"),
-        _norm(cfg, 2 * cfg.width),
+        nn.Conv2d(cfg.width, 2 * cfg.width, 1, bias=needs_bias(cfg.norm)),
+        make_norm(cfg.norm, 2 * cfg.width),
         nn.LeakyReLU(0.2),
     )
 
@@ -85,6 +84,41 @@ def receptive_field(layers: int) -> int:
     for stride in (1, 1, *[2] * layers):
         side = (side - 1) * stride + 4
     return side
+
+
+def convert_patchgan(state: Mapping[str, Tensor]) -> PatchGAN:
+    """An official discriminator of CycleGAN or pix2pix (`*_net_D*.pth`), the 1x1 "pixel" one too.
+
+    Width, depth, input channels and norm are read off keys and shapes.
+
+    Raises:
+        ValueError: keys or shapes are not those of the official code.
+    """
+    state = keep_statistics(state)
+    pixel = "net.0.weight" in state
+    norm = "batch" if ("net.3.weight" if pixel else "model.3.weight") in state else "instance"
+    if norm == "instance":
+        state = drop_stale(state)
+    width, c_in = shape_of(state, "net.0.weight" if pixel else "model.0.weight", 4)[:2]
+    layers = 0 if pixel else _convolutions(state) - 2
+    model = PatchGAN(PatchGANConfig(width=width, layers=layers, c_in=c_in, norm=norm))
+    load_strict(model, rename(state, _PIXEL_RULES if pixel else _rules(layers)))
+    return model
+
+
+# The single stage is a sequence of convolution, activation, convolution, norm, activation.
+_PIXEL_RULES = {**{f"net.{index}": f"stages.0.{index}" for index in (0, 2, 3)}, "net.5": "score"}
+
+
+def _convolutions(state: Mapping[str, Tensor]) -> int:
+    return count({key: value for key, value in state.items() if value.ndim == 4}, r"model\.(\d+)\.weight")
+
+
+def _rules(layers: int) -> dict[str, str]:
+    rules = {"model.0": "stages.0.0", f"model.{3 * layers + 2}": "score"}
+    for stage in range(1, layers + 1):
+        rules |= {f"model.{3 * stage - 1}": f"stages.{stage}.0", f"model.{3 * stage}": f"stages.{stage}.1"}
+    return rules
 
 
 @register_discriminator(PatchGAN)

@@ -122,6 +122,12 @@ class Refine(nn.Sequential):
         )
 
 
+def authors_unit(flow: Tensor) -> Tensor:
+    """A flow as the authors' lambda_w * tanh, where 1 is the distance between the first and the last pixel centre."""
+    height, width = flow.shape[2:]
+    return flow * (flow.new_tensor([width / (width - 1), height / (height - 1)]).view(1, 2, 1, 1) / 2)
+
+
 @dataclass(frozen=True)
 class MotionDiscriminatorConfig:
     """Attributes:
@@ -151,10 +157,10 @@ class MotionDiscriminator(Discriminator):
         if flow is None:
             raise ValueError("a motion discriminator needs flow (B, 2, H, W); this generator has none")
         size = (self.cfg.resolution, self.cfg.resolution)
-        height, width = flow.shape[2:]
-        # The authors' unit: lambda_w * tanh, where 1 is the distance between the first and the last pixel centre.
-        unit = flow.new_tensor([width / (width - 1), height / (height - 1)]).view(1, 2, 1, 1) / 2
-        seen = [resize(flow * unit, size), nn.functional.interpolate(image, size, mode="bilinear", antialias=True)]
+        seen = [
+            resize(authors_unit(flow), size),
+            nn.functional.interpolate(image, size, mode="bilinear", antialias=True),
+        ]
         if self.cfg.reads_condition:
             if condition is None:
                 raise ValueError("this motion discriminator reads the source's condition; pass condition=")
@@ -206,19 +212,19 @@ def spm_paint_128() -> SPMConfig:
 @register_generator(SPM)
 def spm_refine_64() -> SPMConfig:
     """A small SPM for the built-in benchmark."""
-    return SPMConfig(resolution=64, width=24, blocks=4, refine_blocks=4)
+    return SPMConfig(resolution=64, width=16, blocks=6, refine_blocks=4)
 
 
 @register_generator(SPM)
 def spm_warp_64() -> SPMConfig:
     """A small SPM for the built-in benchmark, motion alone."""
-    return SPMConfig(resolution=64, width=24, blocks=4, refine=False)
+    return SPMConfig(resolution=64, width=16, blocks=6, refine=False)
 
 
 @register_generator(SPM)
 def spm_paint_64() -> SPMConfig:
     """A small SPM for the built-in benchmark, painting alone."""
-    return SPMConfig(resolution=64, width=24, blocks=4, refine_blocks=4, motion=False)
+    return SPMConfig(resolution=64, width=16, blocks=6, refine_blocks=4, motion=False)
 
 
 @register_discriminator(MotionDiscriminator)

@@ -13,6 +13,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torch.nn import functional as F
 
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
+
 
 class Box(NamedTuple):
     """A rectangle of pixels inside a larger image."""
@@ -71,11 +73,26 @@ def read_image(path: str | Path, *, size: int | tuple[int, int] | None = None) -
     return image if size is None else resize(image, size)
 
 
+def list_images(folder: str | Path) -> list[Path]:
+    """Every image file below a folder, sorted by name.
+
+    Raises:
+        FileNotFoundError: there is no such folder, or no image in it.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: no such folder")
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    if not found:
+        raise FileNotFoundError(f"{folder}: no images in it; expected files that end in {', '.join(sorted(SUFFIXES))}")
+    return found
+
+
 def write_image(path: str | Path, image: Tensor) -> None:
     """Write one image; the suffix chooses the format, and the file appears whole or not at all.
 
     Args:
-        path: its folder must exist. Lossy formats are written at quality 95.
+        path: its folder is made if need be. Lossy formats are written at quality 95.
         image: (3, H, W) or (1, 3, H, W), floating in [-1, 1] or uint8.
 
     Raises:
@@ -90,6 +107,7 @@ def write_image(path: str | Path, image: Tensor) -> None:
         raise ValueError(f"{path}: no image format has the suffix {path.suffix!r}; use .png or .jpg")
     levels = batch if batch.dtype == torch.uint8 else to_uint8(batch.detach())
     pixels = levels[0].permute(1, 2, 0).cpu().numpy()
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         Image.fromarray(pixels).save(temporary, format=kind, quality=95)

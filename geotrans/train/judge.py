@@ -37,7 +37,7 @@ EXAMPLES = f"""examples:
 """
 RESOLUTION = 64
 RENDER_BATCH = 64
-TASKS = {"synthface": ("attributes", "aus", "emotion", "modality"), "shapes": ("attributes",)}
+FACE_TASKS = ("attributes", "aus", "emotion", "modality")
 
 
 @dataclass(frozen=True)
@@ -47,76 +47,96 @@ class Plan:
     Attributes:
         judge: what it is called: synthface, identity or shapes.
         dataset: what it is trained on.
+        tasks: the dataset's tasks, which are also the parts of a condition that are read; one: it has no such option.
         images: pictures rendered for training, over all tasks.
         test_images: pictures of the test split that the scores are taken on.
         passes: how often each training picture is seen.
         batch_size: pictures a step; an identity judge sees pairs, so half as many people.
         learning_rate: at its peak; one cycle, cosine.
         flip: whether a mirrored picture has the same labels.
+        samples_per_person: samples of one person that follow each other in the dataset.
     """
 
     judge: str
     dataset: str
+    tasks: tuple[str, ...]
     images: int
     test_images: int
-    passes: int = 6
-    batch_size: int = 64
+    passes: int = 3
+    batch_size: int = 32
     learning_rate: float = 2e-3
     flip: bool = True
+    samples_per_person: int = 4
     seed: int = 0
 
 
 PLANS = {
-    "synthface": Plan("synthface", "synthface", images=24_000, test_images=8_000),
-    "identity": Plan("identity", "synthface", images=24_000, test_images=4_000, batch_size=128, flip=False),
-    "shapes": Plan("shapes", "shapes", images=6_000, test_images=4_000),
+    "synthface": Plan("synthface", "synthface", FACE_TASKS, images=32_000, test_images=8_000),
+    "identity": Plan("identity", "synthface", FACE_TASKS, images=32_000, test_images=8_000, batch_size=128, flip=False),
+    "shapes": Plan("shapes", "shapes", ("attributes",), images=12_000, test_images=4_000),
 }
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """Rendered pictures with what is known of them; row 2i and row 2i + 1 show one subject under two conditions.
+    """Rendered pictures with what is known of them.
 
     Attributes:
         images: (N, 3, H, W) uint8.
         labels: (N, columns of the dataset's spec).
         tasks: (N,) which of the plan's tasks a picture was drawn for.
+        persons: (N,) who it shows, by number.
         spec: names of the label columns.
     """
 
     images: Tensor
     labels: Tensor
     tasks: Tensor
+    persons: Tensor
     spec: ConditionSpec
 
 
 def render(plan: Plan, split: str, count: int) -> Pictures:
-    """Draw `count` pictures of a split, evenly over the tasks, sources and truths in turn."""
-    parts = [_render_task(plan, split, task, count // len(TASKS[plan.dataset])) for task in TASKS[plan.dataset]]
-    tasks = [torch.full((len(images),), number) for number, (images, _, _) in enumerate(parts)]
-    spec = parts[0][2]
-    return Pictures(torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts]), torch.cat(tasks), spec)
+    """Draw `count` pictures of a split, evenly over the tasks, sources and truths in turn.
+
+    Training shows other people in each task, to have many; a test shows the same ones, to take as many as there are.
+
+    Raises:
+        ValueError: the split is too small, or its samples have no truth.
+    """
+    pairs = count // (2 * len(plan.tasks))
+    parts = [
+        _render_task(plan, split, number, number * pairs if split == "train" else 0, pairs)
+        for number in range(len(plan.tasks))
+    ]
+    joined = [
+        torch.cat(tensors) for tensors in zip(*((p.images, p.labels, p.tasks, p.persons) for p in parts), strict=True)
+    ]
+    return Pictures(joined[0], joined[1], joined[2], joined[3], parts[0].spec)
 
 
-def _render_task(plan: Plan, split: str, task: str, count: int) -> tuple[Tensor, Tensor, ConditionSpec]:
-    dataset = _dataset(plan, split, task)
-    pairs = count // 2
-    if not 1 <= pairs <= len(dataset):
-        raise ValueError(f"{plan.dataset} {split} has {2 * len(dataset)} pictures a task, got a wish for {count}")
+def _render_task(plan: Plan, split: str, number: int, first: int, pairs: int) -> Pictures:
+    dataset = _dataset(plan, split, plan.tasks[number])
+    if pairs < 1 or first + pairs > len(dataset):
+        most = 2 * len(dataset) // (len(plan.tasks) if split == "train" else 1)
+        raise ValueError(f"{plan.dataset} {split}: expected 2 to {most} pictures a task, got {2 * pairs}")
     images, labels = [], []
-    for start in tqdm(range(0, pairs, RENDER_BATCH), desc=f"draw {split} {task}", unit="batch"):
-        sample = dataset.batch(range(start, min(start + RENDER_BATCH, pairs)))
+    for start in tqdm(
+        range(first, first + pairs, RENDER_BATCH), desc=f"draw {split} {plan.tasks[number]}", unit="batch"
+    ):
+        sample = dataset.batch(range(start, min(start + RENDER_BATCH, first + pairs)))
         if sample.truth is None or sample.source is None or sample.target is None:
-            raise ValueError(f"{plan.dataset} knows no truth for task {task}; a judge needs one")
+            raise ValueError(f"{plan.dataset} {split}: its samples have no truth, source or target; a judge needs them")
         size = len(sample.image)
         both = [dataset.spec.vector(condition, size) for condition in (sample.source, sample.target)]
         images.append(to_uint8(torch.stack([sample.image, sample.truth], dim=1).flatten(0, 1)))
         labels.append(torch.stack(both, dim=1).flatten(0, 1))
-    return torch.cat(images), torch.cat(labels), dataset.spec
+    persons = torch.arange(first, first + pairs).repeat_interleave(2) // plan.samples_per_person
+    return Pictures(torch.cat(images), torch.cat(labels), torch.full_like(persons, number), persons, dataset.spec)
 
 
 def _dataset(plan: Plan, split: str, task: str) -> Dataset:
-    options = {"task": task} if plan.dataset == "synthface" else {}
+    options = {"task": task} if len(plan.tasks) > 1 else {}
     return create_dataset(plan.dataset, split=split, resolution=RESOLUTION, seed=plan.seed, **options)
 
 
@@ -146,7 +166,7 @@ def augment(images: Tensor, *, flip: bool, generator: torch.Generator) -> Tensor
 
 
 def reading_loss(judge: Judge, images: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
-    """How far a judge's reading is from the labels: cross-entropies, and 10 times the Huber distance of the AUs.
+    """How far a judge's reading is from the labels: cross-entropies, and 20 times the squared error of the AUs.
 
     Args:
         images: (B, 3, H, W).
@@ -160,8 +180,8 @@ def reading_loss(judge: Judge, images: Tensor, labels: Tensor, weights: Tensor) 
         losses = F.binary_cross_entropy_with_logits(read.attributes, truth.attributes, reduction="none")
         total = total + _mean(losses, counts.attributes)
     if spec.aus:
-        losses = F.huber_loss(read.aus, truth.aus, reduction="none", delta=0.1)
-        total = total + 100 * _mean(losses, counts.aus)
+        losses = (read.aus - truth.aus).square()  # not absolute: most AUs rest, and a median would never leave 0
+        total = total + 20 * _mean(losses, counts.aus)
     for name in ("emotion", "modality"):
         if getattr(spec, name):
             losses = F.cross_entropy(getattr(read, name), getattr(truth, name), reduction="none")
@@ -169,16 +189,18 @@ def reading_loss(judge: Judge, images: Tensor, labels: Tensor, weights: Tensor) 
     return total
 
 
-def identity_loss(vectors: Tensor, scale: float = 16.0) -> Tensor:
-    """Each picture must find its partner among all pictures of the batch by cosine (NT-Xent, Chen et al. 2020, eq. 1).
+def identity_loss(vectors: Tensor, persons: Tensor, scale: float = 16.0) -> Tensor:
+    """Each picture must find the others of its person in the batch by cosine (Khosla et al. 2020, eq. 2).
 
     Args:
-        vectors: (2P, D) unit vectors; rows 2i and 2i + 1 show one person.
+        vectors: (B, D) unit vectors.
+        persons: (B,) who is shown; everyone at least twice.
         scale: what a cosine is multiplied with: the inverse of the paper's temperature.
     """
-    logits = scale * vectors @ vectors.T
-    logits = logits.masked_fill(torch.eye(len(vectors), dtype=torch.bool), float("-inf"))
-    return F.cross_entropy(logits, torch.arange(len(vectors)) ^ 1)
+    itself = torch.eye(len(vectors), dtype=torch.bool)
+    log_share = (scale * vectors @ vectors.T).masked_fill(itself, float("-inf")).log_softmax(1)
+    partners = (persons[:, None] == persons[None]) & ~itself
+    return -(log_share.masked_fill(~partners, 0).sum(1) / partners.sum(1)).mean()
 
 
 def train(plan: Plan, pictures: Pictures) -> Trunk:
@@ -189,10 +211,12 @@ def train(plan: Plan, pictures: Pictures) -> Trunk:
     loss_of = _objective(plan, judge, pictures)
     steps = len(pictures.images) // plan.batch_size * plan.passes
     if steps < 1:
-        raise ValueError(f"images: expected at least one batch of {plan.batch_size}, got {len(pictures.images)}")
+        raise ValueError(
+            f"--images: expected at least one batch of {plan.batch_size} pictures, got {len(pictures.images)}"
+        )
     optimiser = torch.optim.AdamW(judge.parameters(), plan.learning_rate, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, plan.learning_rate, total_steps=steps + 1, pct_start=0.1)
-    with tqdm(_batches(plan, len(pictures.images), generator), total=steps, desc=f"train {plan.judge}") as bar:
+    with tqdm(_batches(plan, pictures.persons, generator), total=steps, desc=f"train {plan.judge}") as bar:
         for rows in bar:
             images = augment(from_uint8(pictures.images[rows]), flip=plan.flip, generator=generator)
             loss = loss_of(images, rows)
@@ -208,40 +232,40 @@ def train(plan: Plan, pictures: Pictures) -> Trunk:
 def _new_judge(plan: Plan, spec: ConditionSpec) -> Trunk:
     if plan.judge == "identity":
         return IdentityJudge(JudgeConfig(embedding=64))
-    named = {name: getattr(spec, name) for name in TASKS[plan.dataset]}
+    named = {name: getattr(spec, name) for name in plan.tasks}
     return Judge(JudgeConfig(condition=ConditionSpec(**named)))
 
 
 def _objective(plan: Plan, judge: Trunk, pictures: Pictures) -> Callable[[Tensor, Tensor], Tensor]:
     if not isinstance(judge, Judge):
-        return lambda images, rows: identity_loss(judge(images))
+        return lambda images, rows: identity_loss(judge(images), pictures.persons[rows])
     labels, weights = _labels(judge, pictures), _weights(plan, judge, pictures)
     return lambda images, rows: reading_loss(judge, images, labels[rows], weights[rows])
 
 
 def _labels(judge: Judge, pictures: Pictures) -> Tensor:
-    spec = judge.cfg.condition
+    spec: ConditionSpec = judge.cfg.condition
     return spec.vector(spec.select(pictures.spec.split(pictures.labels), pictures.spec), len(pictures.labels))
 
 
 def _weights(plan: Plan, judge: Judge, pictures: Pictures) -> Tensor:
-    """(N, columns): 1 where a label counts for a picture: AUs everywhere, the rest on pictures drawn for that task."""
-    spec, tasks = judge.cfg.condition, TASKS[plan.dataset]
-    columns = []
-    for name in tasks:
-        counts = (pictures.tasks == tasks.index(name)) | (name == "aus")
+    """(N, columns): 1 where a label counts: everywhere, but an emotion only where one was acted."""
+    spec, columns = judge.cfg.condition, []
+    for number, name in enumerate(plan.tasks):
+        counts = (pictures.tasks == number) | (name != "emotion")
         columns.append(counts.float()[:, None].expand(-1, len(getattr(spec, name))))
     return torch.cat(columns, dim=1)
 
 
-def _batches(plan: Plan, count: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Row numbers of each step: pairs stay together, and their order changes with every pass."""
-    size = plan.batch_size // 2
+def _batches(plan: Plan, persons: Tensor, generator: torch.Generator) -> Iterator[Tensor]:
+    """Row numbers of each step, in another order with every pass; for identity, people come four pictures at a time."""
+    group = 4 if plan.judge == "identity" else 1
     for _ in range(plan.passes):
-        pairs = torch.randperm(count // 2, generator=generator)
-        for start in range(0, len(pairs) - size + 1, size):
-            first = 2 * pairs[start : start + size]
-            yield torch.stack([first, first + 1], dim=1).flatten()
+        rows = torch.randperm(len(persons), generator=generator)
+        rows = rows[persons[rows].argsort(stable=True)][: len(rows) // group * group].view(-1, group)
+        rows = rows[torch.randperm(len(rows), generator=generator)].flatten()
+        for start in range(0, len(rows) - plan.batch_size + 1, plan.batch_size):
+            yield rows[start : start + plan.batch_size]
 
 
 def _mean(values: Tensor, counts: Tensor) -> Tensor:
@@ -261,11 +285,11 @@ def read(judge: Trunk, images: Tensor) -> Tensor:
 def score(plan: Plan, judge: Trunk, pictures: Pictures) -> dict[str, Any]:
     """Held-out scores, each with the number of pictures (or pairs) behind it."""
     if not isinstance(judge, Judge):
-        return identity_scores(read(judge, pictures.images))
-    spec, tasks = judge.cfg.condition, TASKS[plan.dataset]
+        return _identity_scores_by_kind(plan, read(judge, pictures.images), pictures)
+    spec = judge.cfg.condition
     readings, truths = spec.split(read(judge, pictures.images)), spec.split(_labels(judge, pictures))
     scores: dict[str, Any] = {}
-    for number, name in enumerate(tasks):
+    for number, name in enumerate(plan.tasks):
         own = pictures.tasks == number
         value, truth, columns = getattr(readings, name)[own], getattr(truths, name)[own], getattr(spec, name)
         if name == "attributes":
@@ -278,23 +302,35 @@ def score(plan: Plan, judge: Trunk, pictures: Pictures) -> dict[str, Any]:
     return scores
 
 
-def identity_scores(vectors: Tensor) -> dict[str, Any]:
-    """Verification scores of unit vectors (2P, D) whose rows 2i and 2i + 1 show one person.
+def _identity_scores_by_kind(plan: Plan, vectors: Tensor, pictures: Pictures) -> dict[str, Any]:
+    """Photographs alone, and all modalities against each other."""
+    mixed = pictures.tasks == plan.tasks.index("modality")
+    kinds = {"photo": ~mixed, "across_modalities": mixed}
+    return {kind: identity_scores(vectors[rows], pictures.persons[rows]) for kind, rows in kinds.items()}
 
-    The equal error rate is over all P partners and all pairs of different people.
+
+def identity_scores(vectors: Tensor, persons: Tensor) -> dict[str, Any]:
+    """Verification scores over all pairs of the pictures (N, D), whose rows 2i and 2i + 1 show one scene.
+
+    `partners` are a sample's picture and its truth: what an identity metric compares.
     """
     cosine = vectors @ vectors.T
-    person = torch.arange(len(vectors)) // 2
-    same = cosine[::2, 1::2].diagonal()
-    different = cosine[person[:, None] < person[None]]
-    threshold, rate = equal_error(same, different)
+    upper = torch.ones_like(cosine, dtype=torch.bool).triu(1)
+    alike = persons[:, None] == persons[None]
+    same, different = cosine[upper & alike], cosine[upper & ~alike]
+    partners = (vectors[::2] * vectors[1::2]).sum(1)
+    threshold, error = equal_error(same, different)
     return {
-        "equal_error_rate": round(rate, 5),
-        "threshold": round(threshold, 4),
+        "equal_error_rate": round(error, 5),
+        "equal_error_threshold": round(threshold, 4),
+        "partners_equal_error_rate": round(equal_error(partners, different)[1], 5),
         "cosine_same": round(same.mean().item(), 4),
+        "cosine_partners": round(partners.mean().item(), 4),
         "cosine_different": round(different.mean().item(), 4),
         "cosine_different_std": round(different.std().item(), 4),
+        "persons_n": len(set(persons.tolist())),
         "same_n": len(same),
+        "partners_n": len(partners),
         "different_n": len(different),
     }
 
@@ -329,7 +365,7 @@ def publish(plan: Plan, judge: Trunk, pictures: Pictures, results: dict[str, Any
                 "name": plan.dataset,
                 "resolution": RESOLUTION,
                 "seed": plan.seed,
-                "tasks": list(TASKS[plan.dataset]),
+                "tasks": list(plan.tasks),
             },
         ),
         folder,
@@ -340,7 +376,7 @@ def _card(plan: Plan, judge: Trunk, results: dict[str, Any]) -> str:
     reads = "who is drawn: unit vectors, compare by cosine"
     if isinstance(judge, Judge):
         spec = judge.cfg.condition
-        reads = "; ".join(f"{name}: {', '.join(getattr(spec, name))}" for name in TASKS[plan.dataset])
+        reads = "; ".join(f"{name}: {', '.join(getattr(spec, name))}" for name in plan.tasks)
     rows = "\n".join(f"| {name} | {_cell(value)} |" for name, value in results["scores"].items())
     return f"""# Judge `{plan.judge}`, {RESOLUTION} px
 
@@ -350,11 +386,11 @@ A frozen convolutional network of {count_parameters(judge):,} parameters for pic
 Reads: {reads}.
 
 Trained on {plan.images:,} pictures of the train split: {plan.passes} passes, batch {plan.batch_size}, AdamW, one cycle
-up to {plan.learning_rate:g}; {"mirrored, " if plan.flip else ""}shifted by up to 2 pixels, blurred, with other contrast,
-brightness and noise. Drawing took {results["draw_seconds"]} s, training {results["train_seconds"]} s, on
+up to {plan.learning_rate:g}; {"mirrored, " if plan.flip else ""}shifted by up to 2 pixels, blurred, with other
+contrast, brightness and noise. Drawing took {results["draw_seconds"]} s, training {results["train_seconds"]} s, on
 {results["threads"]} CPU thread(s).
 
-| score, test split (identities never seen in training) | value |
+| score on the test split, of which nothing was seen in training | value |
 |---|---|
 {rows}
 
@@ -376,7 +412,7 @@ def make(plan: Plan, folder: Path) -> dict[str, Any]:
     judge = train(plan, pictures)
     trained = time.perf_counter()
     results: dict[str, Any] = {
-        "command": f"{COMMAND} {plan.judge} --images {plan.images} --seed {plan.seed}",
+        "command": _command(plan),
         "draw_seconds": round(drawn - start),
         "train_seconds": round(trained - drawn),
         "threads": torch.get_num_threads(),
@@ -400,6 +436,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0, help="of the drawings and of the training (default: 0)")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
     return parser
+
+
+def _command(plan: Plan) -> str:
+    return (
+        f"{COMMAND} {plan.judge} --images {plan.images} --passes {plan.passes} "
+        f"--test-images {plan.test_images} --seed {plan.seed}"
+    )
 
 
 def _plan(options: argparse.Namespace) -> Plan:

@@ -93,7 +93,7 @@ def _tensorboard(folder: Path, purge_step: int) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return None
-    return SummaryWriter(str(folder), purge_step=purge_step or None)  # type: ignore[no-untyped-call]
+    return SummaryWriter(str(folder), purge_step=purge_step or None)
 
 
 def _forget_after(file: Path, step: int) -> None:

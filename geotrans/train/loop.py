@@ -1,105 +1,70 @@
 """The training loop: warm-up, discriminator and generator steps, averaging, checkpoints, samples.
 
-What a step draws at random is a function of (recipe.seed, step, process) and nothing else, so a run that was killed and
-resumed goes through the very same numbers. Processes hold equal weights: each reads its share of a batch and the gradients
-are averaged after every backward pass. That is data parallelism without the `DistributedDataParallel` wrapper, which allows
-neither the gradient of a gradient (penalties) nor one forward pass shared by two backward passes.
+What a step draws at random is a function of (recipe.seed, step, process) and nothing else, so a run that was killed
+and resumed goes through the very same numbers. Processes hold equal weights: each reads its share of a batch and the
+gradients are averaged after every backward pass. That is data parallelism without `DistributedDataParallel`, which
+allows neither the gradient of a gradient (penalties) nor one forward pass that two steps share.
 """
 
 from __future__ import annotations
 
-import logging
+import copy
 import math
-import os
-import time
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from itertools import chain
-from pathlib import Path
-from typing import Any, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.optim import Adam
-from torch.optim.swa_utils import AveragedModel
 
 from geotrans.base import Discriminator, Generator, config_from_dict
-from geotrans.data.base import loader
+from geotrans.data.base import Dataset, loader
 from geotrans.factory import create_dataset, create_discriminator, create_model
-from geotrans.train.checkpoint import (
-    Checkpoint,
-    checkpoints,
-    load_optimizer_tensors,
-    optimizer_tensors,
-    read_checkpoint,
-    write_checkpoint,
-)
-from geotrans.train.log import DivergedError, RunLog, RunningMeans
-from geotrans.train.recipe import Options, Recipe, check_recipe, differences, read_recipe, to_json, warmup_terms
-from geotrans.train.schedule import Shuffle, averaging, learning_rate, mix
+from geotrans.losses.base import LossInputs
+from geotrans.train.cache import Cached
+from geotrans.train.checkpoint import Checkpoint, load_optimizer_tensors, optimizer_tensors
+from geotrans.train.log import DivergedError, RunningMeans
+from geotrans.train.recipe import Options, Recipe, check_recipe, differences, warmup_terms
+from geotrans.train.schedule import Shuffle, average, learning_rate, mix
 from geotrans.train.step import Batch, Networks, Terms, discriminator_inputs, generator_inputs, make_batch
-from geotrans.types import Sample, Translation
+from geotrans.types import VECTOR_FIELDS, Sample, Translation
 from registry import DISCRIMINATORS, GENERATORS
-
-_LOG = logging.getLogger(__name__)
-
-M = TypeVar("M", Generator, Discriminator)
-
-
-@dataclass(frozen=True, slots=True)
-class Session:
-    """What a run needs besides its recipe; none of it decides the weights.
-
-    Attributes:
-        output: the run's folder.
-        resume: go on from the newest checkpoint in `output`, if there is one.
-        workers: processes that read data; 0 reads in this one.
-        checkpoint_every: images between checkpoints.
-        sample_every: images between pictures of the validation samples; 0 draws none.
-        log_every: steps between lines of the log.
-        stop_after: end this session after so many steps of the run, with a checkpoint.
-    """
-
-    output: Path
-    resume: bool = False
-    workers: int = 0
-    checkpoint_every: int = 4_000
-    sample_every: int = 4_000
-    log_every: int = 50
-    stop_after: int | None = None
 
 
 class Trainer:
     """Networks, optimisers and losses of a recipe, at some step of its run.
+
+    Args:
+        workers: processes that read data; 0 reads in this one.
+        cache: keep the dataset in memory if it takes no more bytes than that, and no `workers` read it.
 
     Raises:
         LookupError: a name in the recipe is not registered.
         ValueError: the recipe does not fit its networks, its data or the number of processes.
     """
 
-    def __init__(self, recipe: Recipe, accelerator: Accelerator, workers: int = 0) -> None:
+    def __init__(self, recipe: Recipe, accelerator: Accelerator, *, workers: int = 0, cache: int = 0) -> None:
         check_recipe(recipe)
         self.recipe, self.accelerator, self.workers = recipe, accelerator, workers
         self.step = 0
-        self.dataset = create_dataset(recipe.dataset, **recipe.dataset_options)
+        self.g_terms, self.d_terms = Terms(recipe.g_losses), Terms(recipe.d_losses)
+        self.warmup_terms = Terms(warmup_terms(recipe))
+        self.dataset = self._open_dataset(cache if not workers else 0)
         torch.manual_seed(mix(recipe.seed, "weights"))
         self.networks = self._build_networks()
         self.reads = self.networks.generator.cfg.condition
-        self.ema = self._build_average()
-        learners = [self.networks.generator, *([self.networks.motion] if self.networks.motion is not None else [])]
-        self.g_parameters = [p for p in chain.from_iterable(n.parameters() for n in learners) if p.requires_grad]
-        self.d_parameters = list(self.networks.discriminator.parameters()) if self.networks.discriminator else []
-        self.g_optim = _adam(self.g_parameters, recipe.g_optim.betas) if self.g_parameters else None
-        self.d_optim = _adam(self.d_parameters, recipe.d_optim.betas) if self.d_parameters else None
-        self.g_terms, self.d_terms = Terms(recipe.g_losses), Terms(recipe.d_losses)
-        self.warmup_terms = Terms(warmup_terms(recipe))
+        self.ema = copy.deepcopy(self.networks.generator).eval().requires_grad_(False) if recipe.ema_halflife else None
+        self.g_parameters = _parameters(self.networks.generator, self.networks.motion)
+        self.d_parameters = _parameters(self.networks.discriminator)
+        self.g_optim = _adam(self.g_parameters, recipe.g_optim.betas)
+        self.d_optim = _adam(self.d_parameters, recipe.d_optim.betas)
         self.means = RunningMeans()
 
     @property
     def averaged(self) -> Generator:
         """The generator with the weights to publish: the moving average, or the last ones if there is none."""
-        return self.networks.generator if self.ema is None else self.ema.module
+        return self.networks.generator if self.ema is None else self.ema
 
     @property
     def images(self) -> int:
@@ -108,18 +73,17 @@ class Trainer:
 
     def run(self, last: int) -> Iterator[int]:
         """Train up to step `last`, yielding after each step the number of steps done."""
-        warmup = min(self.recipe.warmup_steps, last)
-        if self.step < warmup:
-            for sample in self._samples("warmup", self.recipe.warmup.batch_size, self.step, warmup):
+        first, draws = self.recipe.warmup_steps, self.recipe.n_critic
+        if self.step < min(first, last):
+            for sample in self._samples("warmup", self.recipe.warmup.batch_size, self.step, min(first, last)):
                 self._reseed()
                 self._warmup_step(self._batch(sample))
                 yield self._advance()
-            if self.step == self.recipe.warmup_steps and self.d_optim is not None:
-                self.d_optim.state.clear()  # the adversarial steps start with moments of their own
-        draws, done = self.recipe.n_critic, self.recipe.warmup_steps
         if self.step >= last:
             return
-        samples = self._samples("train", self.recipe.batch_size, (self.step - done) * draws, (last - done) * draws)
+        if self.step == first and self.d_optim is not None:
+            self.d_optim.state.clear()  # the adversarial steps start with moments of their own
+        samples = self._samples("train", self.recipe.batch_size, (self.step - first) * draws, (last - first) * draws)
         while self.step < last:
             self._reseed()
             self._adversarial_step([self._batch(next(samples)) for _ in range(draws)])
@@ -152,6 +116,10 @@ class Trainer:
         for name, optimizer in self._optimizers().items():
             load_optimizer_tensors(optimizer, checkpoint.part(name))
         self.step = checkpoint.step
+
+    def rates(self) -> dict[str, float]:
+        """The learning rates of the last step."""
+        return {f"{name}.lr": float(optimizer.param_groups[0]["lr"]) for name, optimizer in self._optimizers().items()}
 
     def check_finite(self, means: Mapping[str, float]) -> None:
         """Make sure that training has not blown up.
@@ -189,7 +157,7 @@ class Trainer:
         if self.networks.discriminator is not None:
             self.networks.discriminator.requires_grad_(True)
         if self.ema is not None:
-            self.ema.update_parameters(self.networks.generator)
+            average(self.ema, self.networks.generator, recipe.ema_halflife, recipe.batch_size, self.images)
 
     def _discriminator_step(self, batch: Batch, output: Translation) -> None:
         inputs = discriminator_inputs(self.networks, self.d_terms.needs, batch, output)
@@ -197,7 +165,13 @@ class Trainer:
         self._descend("d", self.d_terms, inputs, self.d_optim, self.d_parameters, rate)
 
     def _descend(
-        self, side: str, terms: Terms, inputs: Any, optimizer: Adam | None, parameters: list[Tensor], rate: float
+        self,
+        side: str,
+        terms: Terms,
+        inputs: LossInputs,
+        optimizer: Adam | None,
+        parameters: Sequence[Tensor],
+        rate: float,
     ) -> None:
         """One optimiser step on the sum of `terms`."""
         total, means = terms(inputs)
@@ -213,7 +187,7 @@ class Trainer:
             group["lr"] = rate
         optimizer.step()
 
-    def _average_gradients(self, parameters: Iterable[Tensor]) -> None:
+    def _average_gradients(self, parameters: Sequence[Tensor]) -> None:
         if self.accelerator.num_processes == 1:
             return
         gradients = [p.grad for p in parameters if p.grad is not None]
@@ -230,7 +204,9 @@ class Trainer:
     def _samples(self, phase: str, batch_size: int, start: int, stop: int) -> Iterator[Sample]:
         world = self.accelerator.num_processes
         if batch_size % world:
-            raise ValueError(f"a batch of {batch_size} images cannot be shared by {world} processes; change one of them")
+            raise ValueError(
+                f"a batch of {batch_size} images cannot be shared by {world} processes; change one of them"
+            )
         share = batch_size // world
         order = Shuffle(
             self.dataset,
@@ -263,15 +239,26 @@ class Trainer:
         found = {"g_optim": self.g_optim, "d_optim": self.d_optim}
         return {name: optimizer for name, optimizer in found.items() if optimizer is not None}
 
+    def _open_dataset(self, cache: int) -> Dataset:
+        dataset = create_dataset(self.recipe.dataset, **self.recipe.dataset_options)
+        cached = Cached(dataset, truth="truth" in self.g_terms.needs | self.d_terms.needs)
+        return cached if cache and cached.nbytes() <= cache else dataset
+
     def _build_networks(self) -> Networks:
         recipe, device = self.recipe, self.accelerator.device
-        generator = create_model(recipe.generator, **_revived(GENERATORS, recipe.generator, recipe.generator_options))
+        generator = create_model(
+            recipe.generator, **_revived(GENERATORS.get(recipe.generator).factory(), recipe.generator_options)
+        )
         judges = []
         for name, options in (
             (recipe.discriminator, recipe.discriminator_options),
             (recipe.motion_discriminator, recipe.motion_options),
         ):
-            network = None if name is None else create_discriminator(name, **_revived(DISCRIMINATORS, name, options))
+            network = (
+                None
+                if name is None
+                else create_discriminator(name, **_revived(DISCRIMINATORS.get(name).factory(), options))
+            )
             if network is not None:
                 _check_columns(generator, network, str(name))
                 if recipe.d_init == "kaiming":
@@ -280,8 +267,44 @@ class Trainer:
             judges.append(network)
         return Networks(generator.to(device).train(), judges[0], judges[1], self.accelerator.autocast)
 
-    def _build_average(self) -> AveragedModel | None:
-        if not self.recipe.ema_halflife:
-            return None
-        update = averaging(self.recipe.ema_halflife, self.recipe.batch_size)
-        return AveragedModel(self.networks.generator, multi_avg_fn=update)  # type: ignore[arg-type]
+
+def _parameters(*networks: nn.Module | None) -> list[nn.Parameter]:
+    return [p for network in networks if network is not None for p in network.parameters() if p.requires_grad]
+
+
+def _adam(parameters: list[nn.Parameter], betas: tuple[float, float]) -> Adam | None:
+    return Adam(parameters, betas=betas, fused=True) if parameters else None
+
+
+def _all_finite(parameters: Iterator[Tensor]) -> bool:
+    sums = [parameter.detach().abs().sum() for parameter in parameters]
+    return not sums or bool(torch.stack(sums).sum().isfinite())
+
+
+def _kaiming(module: nn.Module) -> None:
+    """He initialisation for leaky rectifiers: activations keep their size from the first step on."""
+    if isinstance(module, (nn.Conv2d, nn.Linear)):
+        nn.init.kaiming_normal_(module.weight, a=0.01)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+def _revived(entry_cfg: Any, options: Options) -> dict[str, Any]:
+    """Options as the config's types: what a JSON recipe holds as an object becomes the config that it stands for."""
+    return {
+        name: config_from_dict(type(getattr(entry_cfg, name)), value)
+        if isinstance(value, Mapping) and hasattr(entry_cfg, name)
+        else value
+        for name, value in options.items()
+    }
+
+
+def _check_columns(generator: Generator, judge: Discriminator, name: str) -> None:
+    """A discriminator that reads a condition must read the generator's, or its losses compare unlike columns."""
+    wanted, got = generator.cfg.condition, judge.cfg.condition
+    for part in VECTOR_FIELDS:
+        if getattr(got, part) and getattr(got, part) != getattr(wanted, part):
+            columns = [", ".join(getattr(spec, part)) or "none" for spec in (got, wanted)]
+            raise ValueError(
+                f"{name} reads {part} {columns[0]}, the generator {columns[1]}; give both the same condition"
+            )

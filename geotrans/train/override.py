@@ -23,7 +23,7 @@ def set_fields(config: C, assignments: Sequence[str]) -> C:
     commas, `none` empties an optional field, and records are written in JSON.
 
     Raises:
-        ValueError: no `=`, an unknown path, or a value that is not of the field's type; the message starts with the path.
+        ValueError: no `=`, an unknown path, or a value of another type than the field's; the path is in it.
     """
     for text in assignments:
         path, equals, value = text.partition("=")

@@ -69,7 +69,7 @@ class Recipe:
         n_critic: discriminator steps a generator step, each on fresh images; the generator takes the last of them.
         d_init: "kaiming" replaces the discriminators' own initialisation, so that a small budget is not spent on
             growing their first gradients.
-        ema_halflife: images after which an average of the weights has forgotten half of them; 0 publishes the last ones.
+        ema_halflife: half-life of the averaged weights, in images; 0 publishes the last weights.
         grad_clip: largest norm of a network's gradient; 0 leaves it alone.
         tag: what follows the generator's name in the published folder.
     """
@@ -174,6 +174,10 @@ def check_recipe(recipe: Recipe) -> None:
                 raise ValueError(f"{side}: {name} stands there {count} times; add the weights up into one term")
         for term in terms:
             _check_term(recipe, side, term)
+    if not any(term.weight for term in recipe.g_losses):
+        raise ValueError(
+            "g_losses: expected at least one loss with a weight, got none; the generator would learn nothing"
+        )
     if recipe.warmup.images and not warmup_terms(recipe):
         raise ValueError("warmup.images: none of d_losses reads real images alone; set it to 0 or add a cls_ loss")
 

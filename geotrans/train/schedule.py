@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sized
+from collections.abc import Iterator, Sized
 
 import torch
-from torch import Tensor
+from torch import nn
 from torch.utils.data import Sampler
 
 from geotrans.train.recipe import Optim
@@ -19,23 +19,21 @@ def learning_rate(optim: Optim, images: int, total: int) -> float:
     return optim.lr * min(1.0, max(0, total - images) / optim.decay_images)
 
 
-def averaging(halflife: int, batch_size: int) -> Callable[[list[Tensor], list[Tensor], Tensor | int], None]:
-    """The update of an exponential moving average that forgets half of the weights every `halflife` images.
+@torch.no_grad()
+def average(averaged: nn.Module, current: nn.Module, halflife: int, batch_size: int, images: int) -> None:
+    """Update an exponential moving average that forgets half of the weights every `halflife` images.
 
-    Early on the half-life is a twentieth of the images seen, or the average would hold on to the initial weights.
+    Early on the half-life is a twentieth of the `images` seen, or the average would hold on to the initial weights.
     """
-
-    @torch.no_grad()
-    def update(averaged: list[Tensor], current: list[Tensor], updates: Tensor | int) -> None:
-        seen = int(updates) * batch_size
-        keep = 0.5 ** (batch_size / max(1.0, min(float(halflife), 0.05 * seen)))
-        torch._foreach_lerp_(averaged, current, 1 - keep)
-
-    return update
+    forget = 1 - 0.5 ** (batch_size / max(1.0, min(float(halflife), 0.05 * images)))
+    for old, new in zip(averaged.parameters(), current.parameters(), strict=True):
+        old.lerp_(new, forget)
+    for buffer, latest in zip(averaged.buffers(), current.buffers(), strict=True):
+        buffer.copy_(latest)
 
 
 def mix(*parts: int | str) -> int:
-    """A seed from several parts, the same on every machine; parts that differ give seeds that have nothing in common."""
+    """A seed from several parts, the same on every machine; other parts give an unrelated one."""
     digest = hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
 

@@ -6,9 +6,9 @@ judges real and generated images in one batch, and in the generator's step it is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -74,7 +74,7 @@ def make_batch(sample: Sample, reads: ConditionSpec, have: ConditionSpec) -> Bat
 
 @dataclass(frozen=True, slots=True)
 class Networks:
-    """The networks of a run, and the context their passes run in (automatic mixed precision, say).
+    """The networks of a run, and a maker of the context their passes run in (automatic mixed precision, say).
 
     The losses run outside of that context and see float32, the discriminator of a gradient penalty too.
     """
@@ -82,21 +82,21 @@ class Networks:
     generator: Generator
     discriminator: Discriminator | None = None
     motion: Discriminator | None = None
-    precision: AbstractContextManager[None] = field(default_factory=nullcontext)
+    precision: Callable[[], AbstractContextManager[None]] = nullcontext
 
     def translate(self, image: Tensor, target: Condition, source: Condition | None) -> Translation:
         """The generator's output in float32."""
-        with self.precision:
+        with self.precision():
             return self.generator(image, target, source).apply(Tensor.float)  # type: ignore[no-any-return]
 
     def judge(self, image: Tensor) -> Critique:
         """The discriminator's critique in float32."""
-        with self.precision:
+        with self.precision():
             return _present(self.discriminator)(image).apply(Tensor.float)  # type: ignore[no-any-return]
 
     def judge_motion(self, batch: Batch, flow: Tensor | None) -> Critique:
         """What the motion discriminator reads off the motion, in float32."""
-        with self.precision:
+        with self.precision():
             return _present(self.motion)(batch.image, batch.source, flow).apply(Tensor.float)  # type: ignore[no-any-return]
 
 

@@ -1,0 +1,91 @@
+"""Make the pictures of the README: `python docs/make_pictures.py`. Takes half a minute and no network."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from geotrans import Condition, Sample, create_dataset, create_model
+from geotrans.edit import combine
+from geotrans.ops.images import write_image
+from geotrans.viz import flow_to_rgb, sheet, titled_grid
+
+ATTRIBUTES = ("Smiling", "Arched_Eyebrows", "Big_Nose", "Pointy_Nose")
+
+
+def main() -> None:
+    """Write every picture into the folder that is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "pictures", help="folder to write to")
+    output = parser.parse_args().output
+    write_image(output / "translation.png", translation())
+    write_image(output / "shapes.png", shapes())
+    write_image(output / "basis.png", basis())
+    write_image(output / "synthface.png", synthface())
+
+
+def translation() -> torch.Tensor:
+    """What moves and what is painted: SPM on drawn faces that it has not seen."""
+    return _translated("spm_refine_64.synthface", "synthface", [4, 5, 12, 21])
+
+
+def shapes() -> torch.Tensor:
+    """Squares become circles and back (SPM, Fig. 3)."""
+    return _translated("spm_refine_64.shapes", "shapes", [0, 1, 2, 3])
+
+
+def basis() -> torch.Tensor:
+    """One attribute at a time, and the sum of their motion fields rendered once (SPM, Fig. 7)."""
+    model = create_model("spm_refine_64.synthface", pretrained=True)
+    data = create_dataset("synthface", split="test")
+    image, columns = _neutral_faces(data, 3), {}
+    columns["source"] = image
+    wanted = {name: [name] for name in ("Smiling", "Arched_Eyebrows", "Big_Nose")}
+    wanted["sum of the three"] = list(wanted)
+    for title, names in wanted.items():
+        out = combine(model, image, [_one_hot(name, len(image)) for name in names])
+        assert out.flow is not None
+        columns[f"{title}: flow" if len(names) == 1 else "flow"] = flow_to_rgb(out.flow)
+        columns[title] = out.image
+    return titled_grid(columns, scale=2)
+
+
+def synthface() -> torch.Tensor:
+    """One identity a row: the built-in benchmark's expressions and modalities at 128 pixels."""
+    emotion = create_dataset("synthface", split="test", resolution=128, task="emotion")
+    modality = create_dataset("synthface", split="test", resolution=128, task="modality")
+    first, second = emotion.batch(range(0, 16, 2)), modality.batch(range(1, 17, 2))
+    assert first.truth is not None
+    assert second.truth is not None
+    pictures = torch.cat([first.image[:4], first.truth[:4], second.image[:4], second.truth[:4]])
+    rows = pictures.view(4, 4, *pictures.shape[1:]).transpose(0, 1)
+    return torch.cat([torch.cat(list(row), dim=2) for row in rows.transpose(0, 1)], dim=1)[None]
+
+
+def _translated(name: str, dataset: str, rows: list[int]) -> torch.Tensor:
+    model = create_model(name, pretrained=True)
+    data = create_dataset(dataset, split="test")
+    sample = data.batch(rows)
+    assert sample.target is not None
+    with torch.inference_mode():
+        out = model(sample.image, model.cfg.condition.select(sample.target, data.spec))
+    return sheet(sample, out, scale=2)
+
+
+def _neutral_faces(data: object, count: int) -> torch.Tensor:
+    sample: Sample = data.batch(range(200))  # type: ignore[attr-defined]
+    assert sample.source is not None
+    assert sample.source.attributes is not None
+    plain = (sample.source.attributes.sum(1) == 0).nonzero()[:count, 0]
+    return sample.image[plain]
+
+
+def _one_hot(name: str, batch: int) -> Condition:
+    row = torch.tensor([float(attribute == name) for attribute in ATTRIBUTES])
+    return Condition(attributes=row.expand(batch, -1))
+
+
+if __name__ == "__main__":
+    main()

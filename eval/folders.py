@@ -1,0 +1,191 @@
+"""Scores of two folders of pictures, whatever method made them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+from tqdm import tqdm
+
+from eval.metrics.base import EvalBatch, Metric
+from eval.metrics.frechet import FrechetMetric, Side
+from eval.networks import Networks
+from eval.protocol import Protocol
+from eval.results import BoardResult, ModelFacts, Row, metric_facts
+from registry import METRICS
+
+SUFFIXES = frozenset({".bmp", ".jpg", ".jpeg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})  # as pytorch-fid
+DEFAULT_METRICS = ("fid", "lpips", "psnr", "ssim", "l1")
+_NAMED = 3
+
+
+def evaluate_folders(
+    generated: str | Path,
+    reference: str | Path,
+    *,
+    metrics: Sequence[str] | None = None,
+    networks: Networks | None = None,
+    limit: int | None = None,
+    batch_size: int = 50,
+    progress: bool = True,
+) -> BoardResult:
+    """Score the pictures in `generated` against those in `reference`.
+
+    Distances between sets take all pictures; pairs are matched by file name without its suffix.
+
+    Args:
+        metrics: registered names; by default whatever can be had, and what cannot is listed under `left_out`.
+        limit: take only the first pictures of each folder, in order of name.
+        batch_size: of memory and speed only.
+
+    Raises:
+        FileNotFoundError: a folder is missing or holds no pictures.
+        ValueError: a picture cannot be read, a pair differs in size, files have no partner, or a metric needs more than
+            two folders.
+    """
+    networks = networks or Networks()
+    made, real = (picture_files(folder)[:limit] for folder in (generated, reference))
+    strict = metrics is not None
+    wanted = tuple(dict.fromkeys(metrics or DEFAULT_METRICS))
+    reasons = {name: why for name in wanted if (why := _obstacle(name, networks, made, real))}
+    if strict and reasons:
+        raise ValueError("; ".join(f"{name}: {why}" for name, why in reasons.items()))
+    scorers: dict[str, Metric] = {name: METRICS.get(name).factory() for name in wanted if name not in reasons}
+    with tqdm(desc="folders", unit="picture", file=sys.stderr, disable=not progress, leave=False) as bar:
+        for scorer in scorers.values():
+            if isinstance(scorer, FrechetMetric):
+                _score_set(scorer, "generated", made, networks, batch_size, bar.update)
+                _score_set(scorer, "real", real, networks, batch_size, bar.update)
+        pairwise = {name: scorer for name, scorer in scorers.items() if not isinstance(scorer, FrechetMetric)}
+        if pairwise:
+            _score_pairs(pairwise, made, real, networks, batch_size, bar.update)
+    scores = {name: score for name, scorer in scorers.items() if (score := scorer.compute()) is not None}
+    samples = {name: values for name, scorer in scorers.items() if (values := scorer.samples())}
+    row = Row(str(generated), "folder", ModelFacts(), None, scores, samples)
+    protocol = Protocol("folders", str(reference), "all", len(made), wanted, 0)
+    return BoardResult(protocol, tuple(map(metric_facts, scorers)), (row,), len(made), reasons)
+
+
+def picture_files(folder: str | Path) -> list[Path]:
+    """The pictures that lie directly in a folder, in order of name.
+
+    Raises:
+        FileNotFoundError: there is no such folder, or no picture in it.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: no such folder; expected a folder of pictures")
+    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
+    if not found:
+        kinds = ", ".join(sorted(suffix.removeprefix(".") for suffix in SUFFIXES))
+        raise FileNotFoundError(f"{folder}: no pictures in it; expected files ending in {kinds}")
+    return found
+
+
+def read_pixels(path: Path) -> Tensor:
+    """A file as uint8 RGB (3, H, W), decoded as pytorch-fid does: converted to RGB, not turned by EXIF.
+
+    Raises:
+        ValueError: the file is no image or is cut off.
+    """
+    try:
+        with Image.open(path) as file:
+            pixels = np.array(file.convert("RGB"))
+    except UnidentifiedImageError:
+        raise ValueError(f"{path}: not an image that Pillow can read") from None
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{path}: cannot be read as an image: {error}") from error
+    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+
+
+def batches(paths: Sequence[Path], size: int) -> Iterator[tuple[list[Path], Tensor]]:
+    """Pictures in batches of at most `size`; a batch ends where the next picture has other measures."""
+    kept: list[Path] = []
+    pixels: list[Tensor] = []
+    for path in paths:
+        picture = read_pixels(path)
+        if pixels and (len(pixels) == size or picture.shape != pixels[0].shape):
+            yield kept, torch.stack(pixels)
+            kept, pixels = [], []
+        kept.append(path)
+        pixels.append(picture)
+    if pixels:
+        yield kept, torch.stack(pixels)
+
+
+def _obstacle(name: str, networks: Networks, made: Sequence[Path], real: Sequence[Path]) -> str | None:
+    """Why a metric cannot be computed from two folders; None if it can."""
+    needs = METRICS.get(name).info.needs
+    if beyond := [need for need in needs if need not in ("truth", "real") and not need.startswith("network.")]:
+        return f"it needs {' and '.join(beyond)}, which two folders do not tell"
+    if "truth" in needs and (why := _unmatched(made, real)):
+        return why
+    return next((why for need in needs if (why := _missing(need, networks))), None)
+
+
+def _missing(need: str, networks: Networks) -> str | None:
+    kind, _, network = need.partition(".")
+    return networks.missing(network) if kind == "network" else None
+
+
+def _unmatched(made: Sequence[Path], real: Sequence[Path]) -> str | None:
+    """What is wrong with the pairing of two folders by stem; None if every file has exactly one partner."""
+    for paths in (made, real):
+        stems = [path.stem for path in paths]
+        if twice := sorted({stem for stem in stems if stems.count(stem) > 1}):
+            return f"{paths[0].parent} holds {twice[0]!r} under several suffixes; keep one"
+    left, right = ({path.stem for path in paths} for paths in (made, real))
+    for alone, paths, other in ((left - right, made, real), (right - left, real, made)):
+        if alone:
+            names = ", ".join(sorted(alone)[:_NAMED]) + (", ..." if len(alone) > _NAMED else "")
+            return (
+                f"{len(alone)} of {len(paths)} files in {paths[0].parent} have no file of that name in "
+                f"{other[0].parent}: {names}"
+            )
+    return None
+
+
+def _score_set(
+    scorer: FrechetMetric,
+    side: Side,
+    paths: Sequence[Path],
+    networks: Networks,
+    batch_size: int,
+    done: Callable[[int], object],
+) -> None:
+    for kept, pixels in batches(paths, batch_size):
+        scorer.add(side, networks.feature(scorer.feature)(pixels), tuple(map(str, kept)))
+        done(len(kept))
+
+
+def _score_pairs(
+    scorers: dict[str, Metric],
+    made: Sequence[Path],
+    real: Sequence[Path],
+    networks: Networks,
+    batch_size: int,
+    done: Callable[[int], object],
+) -> None:
+    partner = {path.stem: path for path in real}
+    for kept, pixels in batches(made, batch_size):
+        truth = torch.stack([_partner_pixels(path, partner[path.stem], pixels) for path in kept])
+        batch = EvalBatch(tuple(path.stem for path in kept), pixels, truth=truth, real=truth, networks=networks)
+        for name, scorer in scorers.items():
+            try:
+                scorer.update(batch)
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from error
+        done(len(kept))
+
+
+def _partner_pixels(path: Path, partner: Path, pixels: Tensor) -> Tensor:
+    truth = read_pixels(partner)
+    if truth.shape != pixels.shape[1:]:
+        sizes = [f"{p.shape[-1]} x {p.shape[-2]}" for p in (pixels, truth)]
+        raise ValueError(f"{path} has {sizes[0]} pixels and {partner} {sizes[1]}; pairs need one size")
+    return truth

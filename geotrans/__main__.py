@@ -1,0 +1,5 @@
+"""`python -m geotrans` is the `geotrans` command."""
+
+from geotrans.cli import main
+
+main()

@@ -1,0 +1,203 @@
+"""The `geotrans` command."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from geotrans.errors import user_errors
+
+EXAMPLES = """examples:
+  geotrans list "spm*"                                         registered models
+  geotrans list --pretrained                                   models whose weights are on this machine
+  geotrans info spm_refine_64.synthface                        parameters, condition columns, weights, paper
+  geotrans translate --model spm_refine_64.synthface --set Smiling=1 photo.png out.png
+  geotrans train spm_refine_64_synthface --set total_images=4000
+  geotrans convert stargan 200000-G.ckpt stargan_celeba        official checkpoint -> published folder
+  geotrans verify runs/mine/published/spm_refine_64.mine       do the weights still give the recorded picture?
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run a sub-command. A user's mistake is one line on stderr and exit code 2."""
+    from geotrans.train.run import add_arguments as add_train_arguments
+    from geotrans.train.run import run as run_training
+
+    parser = argparse.ArgumentParser(
+        "geotrans", description="Geometry-aware image translation.", epilog=EXAMPLES, formatter_class=_Raw
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _list(commands.add_parser("list", help="list registered models"))
+    _info(commands.add_parser("info", help="facts of a model"))
+    _translate(commands.add_parser("translate", help="edit a picture, or a folder of pictures", formatter_class=_Raw))
+    train = commands.add_parser("train", help="train a recipe", formatter_class=_Raw)
+    add_train_arguments(train)
+    train.set_defaults(run=run_training)
+    _convert(commands.add_parser("convert", help="official checkpoint -> published folder", formatter_class=_Raw))
+    _verify(commands.add_parser("verify", help="check a published folder"))
+    args = parser.parse_args(argv)
+    run: Callable[[argparse.Namespace], None] = args.run
+    with user_errors(f"geotrans {args.command}"):
+        run(args)
+
+
+class _Raw(argparse.RawDescriptionHelpFormatter):
+    pass
+
+
+def _list(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("pattern", nargs="?", default="*", help='wildcard such as "spm*"')
+    parser.add_argument("--pretrained", action="store_true", help="names with weights on this machine")
+    parser.set_defaults(run=_run_list)
+
+
+def _run_list(args: argparse.Namespace) -> None:
+    from geotrans import list_models
+
+    names = list_models(args.pattern, pretrained=args.pretrained)
+    if not names:
+        raise LookupError(f"no model matches {args.pattern!r}; `geotrans list` shows all")
+    print("\n".join(names))
+
+
+def _info(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model")
+    parser.set_defaults(run=_run_info)
+
+
+def _run_info(args: argparse.Namespace) -> None:
+    from geotrans import model_info
+    from geotrans.types import VECTOR_FIELDS
+
+    info = model_info(args.model)
+    columns = {name: ", ".join(getattr(info.condition, name)) for name in VECTOR_FIELDS}
+    facts = {
+        "name": info.name,
+        "parameters": f"{info.parameters:,}",
+        "resolution": f"{info.resolution} px",
+        **{name: text for name, text in columns.items() if text},
+        "weights": ", ".join(info.weights) or "none on this machine",
+        "paper": info.paper or "-",
+        "defined in": info.origin,
+    }
+    for name, text in facts.items():
+        print(f"{name:12}{text}")
+
+
+def _translate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", required=True, help="arch.tag, local-dir:PATH or hf-hub:ORG/NAME[@REVISION]")
+    parser.add_argument(
+        "--set",
+        nargs="+",
+        default=[],
+        action="extend",
+        metavar="COLUMN=VALUE",
+        help="wanted condition, values from 0 to 1; columns that are not named are 0",
+    )
+    parser.add_argument(
+        "--crop",
+        choices=("auto", "face", "whole"),
+        default="auto",
+        help="edit the face that is found (face), the whole picture (whole), or the face if there is one (auto)",
+    )
+    parser.add_argument(
+        "--show", action="store_true", help="write source, flow, warped, mask, residual, result as a strip"
+    )
+    parser.add_argument("source", type=Path, help="a picture, or a folder of pictures")
+    parser.add_argument("output", type=Path, help="where to write the picture, or the folder of pictures")
+    parser.epilog = (
+        "examples:\n"
+        "  geotrans translate --model spm_refine_64.synthface --set Smiling=1 photo.png out.png\n"
+        "  geotrans translate --model spm_refine_64.synthface --set Smiling=1 Big_Nose=0.5 --show photo.png strip.png\n"
+        "  geotrans translate --model spm_refine_64.synthface --set Smiling=1 --crop whole faces/ edited/"
+    )
+    parser.set_defaults(run=_run_translate)
+
+
+def _run_translate(args: argparse.Namespace) -> None:
+    from tqdm import tqdm
+
+    from geotrans import create_model
+    from geotrans.ops.images import list_images
+
+    model = create_model(args.model, pretrained=True)
+    settings = dict(_assignment(text) for text in args.set)
+    if args.source.is_dir():
+        files = list_images(args.source)
+        if args.output.is_file():
+            raise FileExistsError(f"{args.output} is a file; a folder of pictures needs a folder to be written to")
+        pairs = [(file, args.output / file.relative_to(args.source).with_suffix(".png")) for file in files]
+    else:
+        pairs = [(args.source, args.output)]
+    for source, output in tqdm(pairs, unit="picture", disable=len(pairs) == 1, file=sys.stderr):
+        _translate_file(model, settings, source, output, args.crop, args.show)
+
+
+def _translate_file(
+    model: object, settings: dict[str, float], source: Path, output: Path, crop: str, show: bool
+) -> None:
+    from geotrans import viz
+    from geotrans.base import Generator
+    from geotrans.edit import condition_from, translate
+    from geotrans.faces import find_face
+    from geotrans.ops.images import read_image, write_image
+    from geotrans.types import Sample
+
+    assert isinstance(model, Generator)
+    image = read_image(source)
+    target = condition_from(model, settings, image)
+    region = None if crop == "whole" else find_face(image)
+    if region is None and crop == "face":
+        raise ValueError(f"{source}: no face found; use --crop whole to edit the whole picture")
+    patch = image if region is None else region.cut(image)
+    result = translate(model, patch, target)
+    edited = result.image if region is None else region.paste(image, result.image)
+    write_image(output, viz.sheet(Sample(image=patch), result) if show else edited)
+    change = float((edited - image).abs().mean())
+    if change < 0.002:
+        sys.stderr.write(
+            f"geotrans translate: {output} hardly differs from {source} (mean change {change:.4f} of 2): "
+            f"the model may not know pictures like this one, or the condition is already met\n"
+        )
+
+
+def _assignment(text: str) -> tuple[str, float]:
+    name, equals, value = text.partition("=")
+    try:
+        return name, float(value) if equals else 1.0
+    except ValueError:
+        raise ValueError(f"--set {text}: expected COLUMN=VALUE with a number, such as Smiling=1") from None
+
+
+def _convert(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("family", help="stargan, star_discriminator, ...; an unknown one lists them all")
+    parser.add_argument("source", type=Path, help="a .pth, .ckpt or .safetensors file of the official code")
+    parser.add_argument("output", type=Path, help="the published folder to write")
+    parser.epilog = "example:\n  geotrans convert stargan 200000-G.ckpt stargan_celeba"
+    parser.set_defaults(run=_run_convert)
+
+
+def _run_convert(args: argparse.Namespace) -> None:
+    from geotrans.base import count_parameters
+    from geotrans.convert import convert_file
+
+    model = convert_file(args.family, args.source, args.output)
+    print(f"{args.output}: {type(model).__name__}, {count_parameters(model):,} parameters")
+
+
+def _verify(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, nargs="+")
+    parser.set_defaults(run=_run_verify)
+
+
+def _run_verify(args: argparse.Namespace) -> None:
+    from geotrans import verify_folder
+
+    for folder in args.folder:
+        print(f"{folder}: the recorded picture is reproduced (largest difference {verify_folder(folder):.2g})")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""Where the face is in a photograph, as a square region of it."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from geotrans.ops.images import to_uint8
+
+# A synthetic face is about this much of its picture's height; crops of photographs are made alike.
+FACE_SHARE = 0.55
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A square of an image in pixels: left, top and side."""
+
+    left: int
+    top: int
+    side: int
+
+    def cut(self, image: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, side, side); what lies outside the image repeats its edge."""
+        height, width = image.shape[2:]
+        pad = (
+            max(0, -self.left),
+            max(0, self.left + self.side - width),
+            max(0, -self.top),
+            max(0, self.top + self.side - height),
+        )
+        padded = F.pad(image, pad, mode="replicate")
+        top, left = self.top + pad[2], self.left + pad[0]
+        return padded[:, :, top : top + self.side, left : left + self.side]
+
+    def paste(self, image: Tensor, patch: Tensor, feather: float = 0.06) -> Tensor:
+        """Put a patch back; its outer `feather` share fades into the image."""
+        height, width = image.shape[2:]
+        ramp = torch.arange(self.side, dtype=image.dtype, device=image.device) + 0.5
+        ramp = (torch.minimum(ramp, self.side - ramp) / max(1.0, feather * self.side)).clamp(max=1)
+        weight = (ramp[:, None] * ramp[None, :])[None, None]
+        x0, y0 = max(0, self.left), max(0, self.top)
+        x1, y1 = min(width, self.left + self.side), min(height, self.top + self.side)
+        inside = (..., slice(y0 - self.top, y1 - self.top), slice(x0 - self.left, x1 - self.left))
+        out = image.clone()
+        spot = (..., slice(y0, y1), slice(x0, x1))
+        out[spot] = image[spot] + weight[inside] * (patch[inside] - image[spot])
+        return out
+
+
+def find_face(image: Tensor) -> Region | None:
+    """The most certain face of one picture, with the margin that models are trained on; None if none is seen.
+
+    MTCNN of the facenet-pytorch package, whose weights come with it.
+
+    Args:
+        image: (1, 3, H, W) in [-1, 1].
+    """
+    from facenet_pytorch import MTCNN
+    from PIL import Image
+
+    height, width = image.shape[2:]
+    if min(height, width) < 20:
+        return None
+    picture = Image.fromarray(to_uint8(image)[0].permute(1, 2, 0).cpu().numpy())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        boxes, _ = MTCNN(device="cpu").detect(picture)
+    if boxes is None:
+        return None
+    x0, y0, x1, y1 = (float(value) for value in boxes[0])
+    side = max(8, round(max(x1 - x0, y1 - y0) / FACE_SHARE))
+    return Region(round((x0 + x1 - side) / 2), round((y0 + y1 - side) / 2), side)

@@ -1,0 +1,52 @@
+"""Pictures of a run: the same validation samples again and again, translated with the weights to be published."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+import torch
+
+from geotrans import viz
+from geotrans.data.base import Dataset
+from geotrans.factory import create_dataset
+from geotrans.ops.images import write_image
+from geotrans.train.loop import Trainer
+from geotrans.train.recipe import Recipe
+from geotrans.train.step import make_batch
+from registry import DATASETS
+
+
+class SampleSheet:
+    """Draws `folder/IMAGES.png`, a row a sample: source, flow, warped, mask, residual, result, truth.
+
+    Args:
+        count: rows; the first samples of the dataset's validation split, or of its only one.
+    """
+
+    def __init__(self, trainer: Trainer, folder: Path, count: int = 8) -> None:
+        self._trainer, self._folder = trainer, folder
+        dataset = _validation(trainer.recipe)
+        self._sample = dataset.batch(range(min(count, len(dataset))))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(trainer.recipe.seed)
+            self._batch = make_batch(self._sample.to(trainer.accelerator.device), trainer.reads, dataset.spec)
+
+    def draw(self, images: int) -> Path:
+        """Write the picture of the weights as they are now."""
+        batch = self._batch
+        with torch.inference_mode():
+            output = self._trainer.averaged.eval()(batch.image, batch.target, batch.source)
+        if self._trainer.ema is None:
+            self._trainer.averaged.train()
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = self._folder / f"{images:08d}.png"
+        write_image(path, viz.sheet(self._sample, output.to("cpu"), scale=2))
+        return path
+
+
+def _validation(recipe: Recipe) -> Dataset:
+    options = dict(recipe.dataset_options)
+    if "split" in inspect.signature(DATASETS.get(recipe.dataset).factory).parameters:
+        options["split"] = "val"
+    return create_dataset(recipe.dataset, **options)

@@ -1,0 +1,71 @@
+"""What holds for every registered feature: uint8 in, (B, dim) float32 out, frozen, one row a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from geotrans import create_feature, list_features
+from registry import FEATURES
+
+Feature = Callable[[Tensor], Tensor]
+
+
+def images(*shape: int) -> Tensor:
+    return torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture(params=list_features())
+def named(request: pytest.FixtureRequest) -> tuple[str, Feature]:
+    try:
+        return request.param, create_feature(request.param)
+    except FileNotFoundError as error:
+        pytest.skip(f"{request.param}: {error}")
+
+
+def test_shape_type_and_dimension(named: tuple[str, Feature]) -> None:
+    name, feature = named
+    values = feature(images(2, 3, 64, 64))
+    assert values.shape == (2, FEATURES.get(name).info.dim)
+    assert values.dtype == torch.float32
+    assert values.isfinite().all()
+
+
+def test_a_row_is_one_picture(named: tuple[str, Feature]) -> None:
+    _, feature = named
+    batch = images(3, 3, 64, 64)
+    whole = feature(batch)
+    torch.testing.assert_close(feature(batch[1:2]), whole[1:2], rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(whole[0], whole[1], rtol=1e-6, atol=1e-7)
+
+
+def test_other_sizes(named: tuple[str, Feature]) -> None:
+    _, feature = named
+    assert feature(images(1, 3, 48, 80)).isfinite().all()
+
+
+def test_frozen(named: tuple[str, Feature]) -> None:
+    _, feature = named
+    assert isinstance(feature, nn.Module)
+    assert not feature.training
+    assert not any(parameter.requires_grad for parameter in feature.parameters())
+    assert not feature(images(1, 3, 64, 64)).requires_grad
+
+
+def test_refuses_floats(named: tuple[str, Feature]) -> None:
+    _, feature = named
+    with pytest.raises(TypeError, match=r"expected uint8, got torch\.float32"):
+        feature(torch.zeros(1, 3, 64, 64))
+
+
+def test_two_of_one_name_are_independent(named: tuple[str, Feature]) -> None:
+    """Moving one to another device must not move the other."""
+    name, feature = named
+    assert isinstance(feature, nn.Module)
+    other = create_feature(name)
+    assert isinstance(other, nn.Module)
+    first = {parameter.data_ptr() for parameter in feature.parameters()}
+    assert first.isdisjoint(parameter.data_ptr() for parameter in other.parameters())

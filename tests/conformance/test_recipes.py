@@ -1,0 +1,60 @@
+"""Every registered recipe: its names resolve, it survives JSON, its networks fit each other, and its steps run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+import torch
+from accelerate import Accelerator
+
+from geotrans.factory import create_recipe, list_recipes
+from geotrans.train.loop import Trainer
+from geotrans.train.recipe import Recipe, check_recipe, from_json, to_json
+from registry import RECIPES
+
+RECIPE_NAMES = list_recipes()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(params=RECIPE_NAMES)
+def recipe(request: pytest.FixtureRequest) -> Recipe:
+    made = create_recipe(request.param)
+    assert isinstance(made, Recipe)
+    return made
+
+
+def test_there_are_recipes() -> None:
+    assert "spm_refine_64_synthface" in RECIPE_NAMES
+
+
+def test_its_names_resolve(recipe: Recipe) -> None:
+    check_recipe(recipe)
+
+
+def test_it_survives_json(recipe: Recipe) -> None:
+    assert from_json(to_json(recipe)) == recipe
+
+
+@pytest.mark.parametrize("name", RECIPE_NAMES)
+def test_it_is_named_after_its_generator_and_tag_and_explains_itself(name: str) -> None:
+    made = create_recipe(name)
+    assert name == f"{made.generator}_{made.tag}"
+    assert len((RECIPES.get(name).factory.__doc__ or "").strip()) > 30
+
+
+def test_its_first_steps_run(recipe: Recipe) -> None:
+    warmup = replace(recipe.warmup, images=min(recipe.warmup.images, 2), batch_size=2)
+    small = replace(recipe, batch_size=2, total_images=2, warmup=warmup)
+    trainer = Trainer(small, Accelerator(cpu=True))
+    list(trainer.run(small.steps))
+    trainer.check_finite(trainer.means.take())
+    assert trainer.images == 2

@@ -1,0 +1,91 @@
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from hub.files import read_json, read_safetensors, replacing, sha256, write_json, write_safetensors
+from hub.folder import PublishedFolder, read_folder, write_folder
+
+
+def published(**changes):
+    values = {"arch": "toy", "tag": "t", "config": {"width": 4}, "weights": {"w": torch.ones(2)}, "check": {}}
+    return PublishedFolder(**{**values, **changes})
+
+
+def test_round_trip(tmp_path):
+    folder = published(results={"training": {"images": 3}}, card="# toy\n", check={"in/image": torch.zeros(1)})
+    again = read_folder(write_folder(folder, tmp_path / "toy"))
+    assert (again.arch, again.tag, again.config, again.results) == ("toy", "t", {"width": 4}, folder.results)
+    assert torch.equal(again.weights["w"], torch.ones(2))
+    assert again.card == "# toy\n"
+
+
+def test_writing_again_replaces_the_whole_folder(tmp_path):
+    write_folder(published(), tmp_path / "toy")
+    write_folder(published(tag="second"), tmp_path / "toy")
+    assert read_folder(tmp_path / "toy").tag == "second"
+    assert os.listdir(tmp_path) == ["toy"]
+
+
+def test_a_failed_write_leaves_nothing(tmp_path):
+    with pytest.raises(ValueError, match="Out of range float"):
+        write_folder(published(results={"score": float("nan")}), tmp_path / "toy")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_failed_write_keeps_the_old_file(tmp_path):
+    path = tmp_path / "a.json"
+    write_json(path, {"old": 1})
+    with pytest.raises(TypeError):
+        write_json(path, {"new": object()})
+    assert read_json(path) == {"old": 1}
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_replacing_hides_the_part_until_it_is_whole(tmp_path):
+    path = tmp_path / "a.txt"
+    with replacing(path) as part:
+        part.write_text("x")
+        assert not path.exists()
+    assert path.read_text() == "x"
+
+
+def test_json_that_is_none(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text("{")
+    with pytest.raises(ValueError, match=r"a\.json: not JSON"):
+        read_json(path)
+    path.write_text("[" * 100_000)
+    with pytest.raises(ValueError, match=r"a\.json: not JSON"):
+        read_json(path)
+
+
+def test_safetensors_round_trip_and_digest(tmp_path):
+    path = tmp_path / "a.safetensors"
+    write_safetensors(path, {"x": torch.arange(3.0)}, {"k": "v"})
+    tensors, metadata = read_safetensors(path)
+    assert torch.equal(tensors["x"], torch.arange(3.0))
+    assert metadata == {"k": "v"}
+    done = subprocess.run(["sha256sum", path], capture_output=True, text=True, check=True)
+    assert done.stdout.split()[0] == sha256(path)
+
+
+def test_config_without_arch_is_refused(tmp_path):
+    folder = write_folder(published(), tmp_path / "toy")
+    (folder / "config.json").write_text("[]")
+    with pytest.raises(ValueError, match=r'expected an object with "arch"'):
+        read_folder(folder)
+
+
+def test_hub_names_offline_say_what_to_do(tmp_path):
+    code = (
+        "from geotrans import create_model\n"
+        "try: create_model('hf-hub:nobody/nothing', pretrained=True)\n"
+        "except FileNotFoundError as error: print(error)"
+    )
+    env = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)
+    assert "hf-hub:nobody/nothing is not in the local cache" in done.stdout
+    assert "local-dir:PATH" in done.stdout

@@ -1,0 +1,243 @@
+import pytest
+import torch
+from torch.nn import functional as F
+
+from geotrans import ConditionSpec, count_parameters, create_discriminator, create_model
+from geotrans.models.spm import authors_unit
+from geotrans.models.spm_pyramid import convert_adspm
+from geotrans.models.stargan import convert_star_discriminator
+from geotrans.types import Condition
+
+
+def columns(n):
+    return ConditionSpec(attributes=tuple(f"a{i}" for i in range(n)))
+
+
+def meta(build, name, **options):
+    with torch.device("meta"):
+        return build(name, **options)
+
+
+def tiny(name="spm_refine_256", **options):
+    return create_model(name, **{"width": 8, "blocks": 1, "refine_blocks": 1, **options})
+
+
+def batch(n=2, side=32, attributes=4):
+    return torch.rand(n, 3, side, side) * 2 - 1, Condition(attributes=torch.rand(n, attributes))
+
+
+def silence(model, *names):
+    """Zero the last convolution of the small nets, so that their corrections are 0."""
+    for name in names:
+        for net in getattr(model, name):
+            torch.nn.init.zeros_(net[2].weight)
+
+
+@pytest.mark.parametrize(("size", "parameters"), [(1, 10_037_248), (4, 10_046_656), (8, 10_059_200)])
+def test_parameter_counts_at_256_are_the_authors(size, parameters):
+    assert count_parameters(meta(create_model, "spm_official_256", condition=columns(size))) == parameters
+
+
+def test_parameter_count_at_512_is_the_authors():
+    assert count_parameters(meta(create_model, "spm_official_512")) == 10_111_936
+
+
+def test_the_papers_form_differs_by_the_kernel_of_the_mask_head():
+    paper = count_parameters(meta(create_model, "spm_refine_256", condition=columns(1)))
+    assert paper - count_parameters(meta(create_model, "spm_official_256")) == (7 * 7 - 3 * 3) * 64
+
+
+STAR_D_5 = 44_762_048  # StarGAN's discriminator at 128 px with five attributes; each label has a 2x2 kernel there
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [("spm_d_128", STAR_D_5 - 4 * 2048 * 4), ("spm_d_256", 111_840_192), ("spm_d_512", 178_951_104)],
+)
+def test_discriminator_counts_are_the_authors(name, parameters):
+    assert count_parameters(meta(create_discriminator, name, condition=columns(1))) == parameters
+
+
+@pytest.mark.parametrize("name", ["adspm_d_deep", "adspm_d_deep512"])
+def test_discriminator_reproduces_the_official_code(golden, name):
+    case = golden(name)
+    model = convert_star_discriminator(case.state)
+    assert model.cfg.constant == case.args["n_layers_constant_width"]
+    critique = model(case.inputs["image"])
+    case.close("src", critique.scores[0])
+    case.close("cls", critique.condition.attributes.reshape(case.outputs["cls"].shape))
+
+
+def test_256_reproduces_the_official_code(golden):
+    case = golden("adspm_g256")
+    model = convert_adspm(case.state, resolution=64)
+    assert (model.cfg.width, model.cfg.blocks, model.cfg.refine_blocks, model.cfg.kernels) == (6, 6, 12, (3,))
+    assert model.cfg.condition.attributes == ("Smiling",)
+    out = model(case.inputs["image"], Condition(attributes=case.inputs["cond"]))
+    check_level(case, model, out.intermediates, 0, "l")
+    case.close("image_l", out.intermediates["source_0"])
+    case.close("w_h", authors_unit(out.flow))
+    case.close("m_h", out.mask)
+    case.close("r_h", out.mask * out.residual)
+    case.close("Id_h", out.warped)
+    case.close("It_h", out.image)
+
+
+def test_512_reproduces_the_official_code(golden):
+    case = golden("adspm_g512")
+    model = convert_adspm(case.state, resolution=96)
+    assert (model.cfg.width, model.cfg.kernels) == (5, (3, 7))
+    out = model(case.inputs["image"], Condition(attributes=case.inputs["cond"]))
+    check_level(case, model, out.intermediates, 0, "l")
+    case.close("w_h", authors_unit(out.intermediates["flow_1"]))
+    case.close("Id_h", out.intermediates["warped_1"])
+    case.close("It_h", out.intermediates["image_1"])
+    case.close("w_512", authors_unit(out.flow))
+    case.close("m_512", out.mask)
+    case.close("r_512", out.mask * out.residual)
+    case.close("Id_512", out.warped)
+    case.close("It_512", out.image)
+
+
+def check_level(case, model, got, level, name):
+    case.close(f"w_{name}", authors_unit(got[f"flow_{level}"]) / model.cfg.max_motion)
+    case.close(f"m_{name}", got[f"mask_{level}"])
+    case.close(f"r_{name}", got[f"residual_{level}"])
+    case.close(f"Id_{name}", got[f"warped_{level}"])
+    case.close(f"It_{name}", got[f"image_{level}"])
+
+
+def test_the_stages_inside_a_512_checkpoint_reproduce_the_official_code(golden):
+    case = golden("adspm_g512")
+    target = Condition(attributes=case.inputs["cond"])
+    model = convert_adspm({k: v for k, v in case.state.items() if "refine512" not in k}, resolution=48)
+    middle = model(case.inputs["image_mid"], target)
+    case.close("mid_It_h", middle.image)
+    case.close("mid_Id_h", middle.warped)
+    case.close("mid_w_h", authors_unit(middle.flow))
+    case.close("mid_m_h", middle.mask)
+    low = model.low(case.inputs["image_lr"], target)
+    case.close("lr_It", low.image)
+    case.close("lr_Id", low.warped)
+    case.close("lr_m", low.mask)
+    case.close("lr_w", authors_unit(low.flow) / model.cfg.max_motion)
+
+
+def test_converter_says_what_does_not_fit(golden):
+    state = golden("adspm_g256").state
+    with pytest.raises(ValueError, match=r"missing: low\.refine\.0\.0\.weight"):
+        convert_adspm({k: v for k, v in state.items() if k != "refine.0.weight"})
+    with pytest.raises(ValueError, match=r"unexpected key 'head\.weight'"):
+        convert_adspm({**state, "head.weight": torch.zeros(1)})
+    with pytest.raises(ValueError, match=r"'flow_refine\.0\.weight' is missing.*another family"):
+        convert_adspm({k: v for k, v in state.items() if "flow_refine" not in k})
+
+
+@pytest.mark.parametrize(("name", "levels"), [("spm_refine_256", 1), ("spm_refine_512", 2), ("spm_official_256", 1)])
+def test_equation_shapes_and_ranges_hold_at_every_level(name, levels):
+    image, target = batch(attributes=1 if "official" in name else 4)
+    out = tiny(name)(image, target)
+    got = out.intermediates
+    assert len(got) == 6 * levels
+    for k in range(levels):
+        side = 32 // 2 ** (levels - k)
+        assert got[f"flow_{k}"].shape == (2, 2, side, side)
+        painted = (got[f"warped_{k}"] + got[f"mask_{k}"] * got[f"residual_{k}"]).clamp(-1, 1)
+        torch.testing.assert_close(got[f"image_{k}"], painted)
+    torch.testing.assert_close(out.image, (out.warped + out.mask * out.residual).clamp(-1, 1))
+    assert 0 <= out.mask.min() <= out.mask.max() <= 1
+    assert (out.flow.shape, out.mask.shape) == ((2, 2, 32, 32), (2, 1, 32, 32))
+
+
+@pytest.mark.parametrize("align_corners", [False, True])
+def test_without_corrections_everything_is_enlarged_bilinearly(align_corners):
+    model = tiny(align_corners=align_corners)
+    silence(model, "motion", "mask", "residual")
+    out = model(*batch())
+    low = {k: v for k, v in out.intermediates.items() if k.endswith("_0")}
+
+    def enlarge(x):
+        return F.interpolate(x, (32, 32), mode="bilinear", align_corners=align_corners)
+
+    unit = authors_unit if align_corners else lambda flow: flow
+    torch.testing.assert_close(unit(out.flow), enlarge(unit(low["flow_0"])))
+    torch.testing.assert_close(out.mask, enlarge(low["mask_0"]))
+    torch.testing.assert_close(out.residual, enlarge(low["residual_0"]))
+
+
+def test_masking_twice_masks_before_enlarging():
+    model = tiny(mask_twice=True)
+    silence(model, "residual")
+    out = model(*batch())
+    masked = out.intermediates["residual_0"] * out.intermediates["mask_0"]
+    torch.testing.assert_close(out.residual, F.interpolate(masked, (32, 32), mode="bilinear"))
+
+
+def test_motion_of_a_level_corrects_by_at_most_max_motion():
+    model = tiny(max_motion=0.2)
+    torch.nn.init.zeros_(model.low.motion[-1].weight)
+    torch.nn.init.constant_(model.motion[0][2].weight, 1e3)
+    model.motion[0][0][1].bias.data.fill_(1.0)  # a constant input would otherwise be normalised to zero
+    pixels = model(*batch()).flow.detach() * 32 / 2
+    assert float(pixels.abs().max()) == pytest.approx(0.2 * 31, rel=1e-4)
+
+
+def test_the_small_low_stage_takes_the_weights_of_spm_refine_64():
+    create_model("spm_pyramid_64").low.load_state_dict(create_model("spm_refine_64").state_dict())
+
+
+def test_a_trained_low_stage_fits_in():
+    low, pyramid = create_model("spm_refine_128", width=8, blocks=1, refine_blocks=1), tiny()
+    pyramid.low.load_state_dict(low.state_dict())
+    image, target = batch()
+    out = pyramid(image, target).intermediates
+    torch.testing.assert_close(out["image_0"], low(out["source_0"], target).image)
+
+
+def test_basis_of_one_condition_is_the_plain_forward():
+    model = tiny("spm_refine_512")
+    image, target = batch()
+    torch.testing.assert_close(model.combine(image, [target], [1.0]).image, model(image, target).image)
+
+
+def test_basis_sums_flows_at_every_level_and_takes_the_largest_mask():
+    model = tiny("spm_refine_512")
+    image, first = batch()
+    second = Condition(attributes=1 - first.attributes)
+    one, two, both = model(image, first), model(image, second), model.combine(image, [first, second], [0.5, 2.0])
+    torch.testing.assert_close(both.flow, 0.5 * one.flow + 2 * two.flow)
+    torch.testing.assert_close(both.mask, torch.maximum(one.mask, two.mask))
+    parts = [t.intermediates["flow_1"] for t in (one, two, both)]
+    torch.testing.assert_close(parts[2], 0.5 * parts[0] + 2 * parts[1])
+
+
+def test_condition_reaches_the_image():
+    model = tiny("spm_pyramid_64")
+    image, _ = batch(1, 64)
+    off, on = (model(image, Condition(attributes=torch.full((1, 4), v))).image for v in (0.0, 1.0))
+    assert (on - off).abs().max() > 1e-4
+
+
+def test_any_rectangle_that_divides():
+    image = torch.rand(1, 3, 24, 40)
+    assert tiny()(image, Condition(attributes=torch.rand(1, 4))).image.shape == image.shape
+    with pytest.raises(ValueError, match=r"sides that divide by 8, got 24 x 36"):
+        tiny()(torch.rand(1, 3, 24, 36), Condition(attributes=torch.rand(1, 4)))
+    with pytest.raises(ValueError, match="at least one kernel"):
+        tiny(kernels=())
+
+
+def test_512_pixels_in_one_call():
+    image = torch.rand(1, 3, 512, 512) * 2 - 1
+    with torch.inference_mode():
+        out = tiny("spm_refine_512", width=4)(image, Condition(attributes=torch.rand(1, 4)))
+    assert out.image.shape == image.shape
+    assert out.intermediates["image_0"].shape == (1, 3, 128, 128)
+
+
+@pytest.mark.slow
+def test_512_pixels_at_full_width():
+    image = torch.rand(1, 3, 512, 512) * 2 - 1
+    with torch.inference_mode():
+        out = create_model("spm_refine_512")(image, Condition(attributes=torch.rand(1, 4)))
+    assert out.image.isfinite().all()

@@ -1,0 +1,126 @@
+"""The command: one-line errors, a kill at any moment, and two processes that train as one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from geotrans.train.checkpoint import checkpoints
+from geotrans.train.recipe import LossTerm, Recipe, Warmup, from_json, to_json
+from geotrans.train.run import main
+
+ROOT = Path(__file__).parents[2]
+TINY = Recipe(
+    generator="spm_warp_64",
+    generator_options={"resolution": 16, "width": 4, "blocks": 1},
+    discriminator="star_d_64",
+    discriminator_options={"resolution": 16, "width": 4, "layers": 3},
+    dataset="synthface",
+    dataset_options={"resolution": 16, "size": 24},
+    g_losses=(LossTerm("adv_lsgan_g"), LossTerm("cls_bce_fake"), LossTerm("cycle_l1", 10.0)),
+    d_losses=(LossTerm("adv_lsgan_d"), LossTerm("cls_bce_real")),
+    batch_size=4,
+    total_images=160,
+    warmup=Warmup(images=16, batch_size=8),
+    ema_halflife=16,
+    tag="test",
+)
+
+
+def _write(folder: Path, recipe: Recipe) -> Path:
+    path = folder / "tiny.json"
+    path.write_text(to_json(recipe))
+    return path
+
+
+def _start(*arguments: str | Path, launcher: tuple[str, ...] = ()) -> subprocess.Popen[bytes]:
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
+    command = [sys.executable, "-m", *launcher, "geotrans.train", *map(str, arguments), "--sample-every", "0"]
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+
+
+def _finish(process: subprocess.Popen[bytes]) -> None:
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors.decode()
+
+
+def _weights(output: Path) -> dict[str, torch.Tensor]:
+    return load_file(output / "published" / "spm_warp_64.test" / "model.safetensors")
+
+
+def test_a_run_killed_and_resumed_publishes_the_same_bits(tmp_path: Path) -> None:
+    recipe = _write(tmp_path, TINY)
+    arguments = (recipe, "--device", "cpu", "--threads", "1", "--checkpoint-every", "8")
+    whole = _start(*arguments, "--output", tmp_path / "whole")
+    killed = _start(*arguments, "--output", tmp_path / "killed")
+    while not checkpoints(tmp_path / "killed") and killed.poll() is None:
+        time.sleep(0.01)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    assert killed.returncode == -signal.SIGKILL
+    assert not (tmp_path / "killed" / "published").exists()
+    _finish(_start(*arguments, "--output", tmp_path / "killed", "--resume"))
+    _finish(whole)
+    expected, resumed = _weights(tmp_path / "whole"), _weights(tmp_path / "killed")
+    assert all(torch.equal(value, resumed[name]) for name, value in expected.items())
+
+
+def test_two_processes_train_as_one(tmp_path: Path) -> None:
+    recipe = _write(tmp_path, replace(TINY, total_images=12, ema_halflife=0))
+    launcher = ("accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1")
+    launcher += ("--mixed_precision", "no", "--dynamo_backend", "no", "--num_cpu_threads_per_process", "1", "-m")
+    one = _start(recipe, "--device", "cpu", "--output", tmp_path / "one")
+    two = _start(recipe, "--device", "cpu", "--output", tmp_path / "two", launcher=launcher)
+    _finish(one)
+    _finish(two)
+    expected = _weights(tmp_path / "one")
+    for name, value in _weights(tmp_path / "two").items():
+        torch.testing.assert_close(value, expected[name], atol=2e-5, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["tiny", "--set", "batch_size=1.5"], "geotrans.train: no recipe is named 'tiny'; "),
+        (["{recipe}", "--set", "batch_size=1.5"], "geotrans.train: batch_size: expected int, got '1.5'\n"),
+        (["{recipe}", "--set", "generator=spm_wrap_64"], "geotrans.train: no generator is named 'spm_wrap_64'; did"),
+        (["{recipe}", "--device", "cuda:99"], "geotrans.train: --device cuda:99: "),
+        (
+            ["{recipe}", "--output", "{folder}"],
+            "is not empty; add --resume to go on with it, or choose another --output",
+        ),
+        (["{recipe}", "--output", "{recipe}"], "tiny.json is a file; choose another --output\n"),
+        (["nothing.json"], "geotrans.train: "),
+        ([], "geotrans.train: which recipe? there are: "),
+    ],
+)
+def test_a_mistake_is_one_line_and_code_2(
+    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = _write(tmp_path, TINY)
+    with pytest.raises(SystemExit) as exit_:
+        main([text.format(recipe=recipe, folder=tmp_path) for text in arguments])
+    errors = capsys.readouterr().err
+    assert exit_.value.code == 2
+    assert message in errors
+    assert errors.count("\n") == 1
+
+
+def test_show_prints_the_recipe_with_its_changes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main([str(_write(tmp_path, TINY)), "--show", "--set", "g_optim.lr=0.25", "batch_size=8", "--set", "tag=other"])
+    shown = from_json(capsys.readouterr().out)
+    assert (shown.g_optim.lr, shown.batch_size, shown.tag) == (0.25, 8, "other")
+
+
+def test_list_names_every_recipe(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--list"])
+    assert any(line.startswith("spm_refine_64_synthface ") for line in capsys.readouterr().out.splitlines())
