@@ -25,8 +25,8 @@ L = TypeVar("L", nn.Conv2d, nn.Linear)
 
 LICENCE = "Apache-2.0"
 PINS = {
-    "judge_synthface_64": "7aad616524d492c81a3e1ff28b5880c7d9b1d628af2a0dd506aabdf6640d9307",
-    "judge_identity_64": "",
+    "judge_synthface_64": "728f25a77cfe5122c3a649fd3d72de651128b2d2b2ff8f49f36f1079dcd7f0b4",
+    "judge_identity_64": "5e0afa8512952051cd2bbde3f1bff91adcf1c4c2624105a2c2b2038f56adf930",
     "judge_shapes_64": "4429ca64b812613bf7719bae2ec9e655e499688347be792f387ca11e292f588a",
 }
 

@@ -61,14 +61,15 @@ class Encoder(nn.Sequential):
 
 
 class Decoder(nn.Sequential):
-    """(B, 4 * width, H / 4, W / 4) -> (B, c_out, H, W): two transposed convolutions and a bare convolution as head."""
+    """(B, 4 * width, H / 4, W / 4) -> (B, c_out, H, W): two transposed convolutions and a bare convolution as head.
 
-    def __init__(self, width: int, c_out: int, kernel: int = 7) -> None:
-        super().__init__(
-            UpBlock(4 * width, 2 * width),
-            UpBlock(2 * width, width),
-            nn.Conv2d(width, c_out, kernel, padding=kernel // 2, bias=False),
-        )
+    `stride` 2 or 4 leaves one or both of the transposed convolutions out: the output is that much smaller.
+    """
+
+    def __init__(self, width: int, c_out: int, kernel: int = 7, stride: int = 1) -> None:
+        ups = [UpBlock(4 * width, 2 * width), UpBlock(2 * width, width)][: {1: 2, 2: 1, 4: 0}[stride]]
+        channels = stride * width
+        super().__init__(*ups, nn.Conv2d(channels, c_out, kernel, padding=kernel // 2, bias=False))
 
 
 class StridedTrunk(nn.Sequential):

@@ -35,6 +35,8 @@ class SPMConfig:
     refine_blocks: residual blocks of the refinement net, at full resolution.
     max_motion: lambda_w, the largest displacement as a fraction of the image's extent.
     mask_kernel: size of the mask head's kernel: 7 in the paper's Table 4, 3 in the authors' code.
+    motion_stride: the motion is predicted at 1/1, 1/2 or 1/4 of the resolution and enlarged bilinearly. 1 in the paper;
+        4 in the small variants, where a few thousand images are too few to learn that motion is smooth.
     motion: False builds the ablation "No M": nothing moves, and the refinement net reads the condition instead.
     refine: False builds the ablation "No R": nothing is painted.
     """
@@ -45,6 +47,7 @@ class SPMConfig:
     refine_blocks: int = 12
     max_motion: float = 0.1
     mask_kernel: int = 7
+    motion_stride: int = 1
     motion: bool = True
     refine: bool = True
     condition: ConditionSpec = CELEBA4
@@ -61,10 +64,12 @@ class SPM(Generator):
             raise ValueError(
                 "SPM needs motion or refine; with neither it would return its input (see model 'identity')"
             )
+        if cfg.motion_stride not in (1, 2, 4):
+            raise ValueError(f"motion_stride: expected 1, 2 or 4, got {cfg.motion_stride}")
         columns = cfg.condition.size
         self.encoder = Encoder(3 + columns, cfg.width, cfg.blocks)
         if cfg.motion:
-            self.motion = Decoder(cfg.width, 2)
+            self.motion = Decoder(cfg.width, 2, stride=cfg.motion_stride)
         if cfg.refine:
             self.mask = Decoder(cfg.width, 1, cfg.mask_kernel)
             self.refine = Refine(3 if cfg.motion else 3 + columns, cfg.width, cfg.refine_blocks)
@@ -78,7 +83,9 @@ class SPM(Generator):
     def flow(self, features: Tensor) -> Tensor:
         """The motion field (Eq. 1), (B, 2, H, W): tanh bounded by `max_motion` times the image's extent."""
         # 2 * lambda_w * tanh is a displacement of a corner-aligned grid in the authors' code.
-        return from_corner_units(2 * self.cfg.max_motion * self.motion(features).tanh())
+        motion = self.motion(features).tanh()
+        height, width = (4 * side for side in features.shape[2:])
+        return from_corner_units(2 * self.cfg.max_motion * resize(motion, (height, width)))
 
     def render(self, image: Tensor, features: Tensor, flow: Tensor | None, plane: Tensor) -> Translation:
         """Move by `flow` and paint (Eq. 2 and 3)."""
@@ -212,13 +219,13 @@ def spm_paint_128() -> SPMConfig:
 @register_generator(SPM)
 def spm_refine_64() -> SPMConfig:
     """A small SPM for the built-in benchmark."""
-    return SPMConfig(resolution=64, width=16, blocks=6, refine_blocks=4)
+    return SPMConfig(resolution=64, width=16, blocks=6, refine_blocks=4, motion_stride=4)
 
 
 @register_generator(SPM)
 def spm_warp_64() -> SPMConfig:
     """A small SPM for the built-in benchmark, motion alone."""
-    return SPMConfig(resolution=64, width=16, blocks=6, refine=False)
+    return SPMConfig(resolution=64, width=16, blocks=6, motion_stride=4, refine=False)
 
 
 @register_generator(SPM)

@@ -34,8 +34,8 @@ SMILING = ConditionSpec(attributes=("Smiling",))
 class SPMPyramidConfig:
     """Attributes:
     resolution: of the result; the low-resolution stage works at resolution / 2**len(kernels).
-    width: of the low-resolution stage, as `blocks`, `refine_blocks`, `max_motion` and `mask_kernel` (see `SPMConfig`);
-        the small nets have half of it.
+    width: of the low-resolution stage, as `blocks`, `refine_blocks`, `max_motion`, `mask_kernel` and `motion_stride` (see
+        `SPMConfig`); the small nets have half of it.
     kernels: size of the first and the last kernel of the small nets, for each doubling of the resolution.
     mask_twice: the residual is also masked before it is enlarged, as in the authors' code.
     align_corners: resize as the authors do, with aligned corners and without smoothing, instead of as the library does.
@@ -47,6 +47,7 @@ class SPMPyramidConfig:
     refine_blocks: int = 12
     max_motion: float = 0.1
     mask_kernel: int = 7
+    motion_stride: int = 1
     kernels: tuple[int, ...] = (3,)
     mask_twice: bool = False
     align_corners: bool = False
@@ -72,9 +73,8 @@ class SPMPyramid(Generator):
                 f"kernels {cfg.kernels} and resolution {cfg.resolution}"
             )
         low = cfg.resolution // 2 ** len(cfg.kernels)
-        stage = SPMConfig(
-            low, cfg.width, cfg.blocks, cfg.refine_blocks, cfg.max_motion, cfg.mask_kernel, condition=cfg.condition
-        )
+        shared = ("width", "blocks", "refine_blocks", "max_motion", "mask_kernel", "motion_stride", "condition")
+        stage = SPMConfig(low, **{name: getattr(cfg, name) for name in shared})
         self.low = SPM(stage)
         self.motion = nn.ModuleList([Enhance(2, cfg.width // 2, kernel) for kernel in cfg.kernels])
         self.mask = nn.ModuleList([Enhance(1, cfg.width // 2, kernel) for kernel in cfg.kernels])
@@ -252,7 +252,7 @@ def spm_official_512() -> SPMPyramidConfig:
 def spm_pyramid_64() -> SPMPyramidConfig:
     """A small coarse-to-fine SPM for the built-in benchmark, 32 to 64 px; `low` has the layout of `spm_refine_64`."""
     low = spm_refine_64()
-    return SPMPyramidConfig(64, low.width, low.blocks, low.refine_blocks, low.max_motion, low.mask_kernel)
+    return SPMPyramidConfig(64, low.width, low.blocks, low.refine_blocks, motion_stride=low.motion_stride)
 
 
 @register_discriminator(StarDiscriminator)

@@ -29,7 +29,7 @@ from geotrans.train.recipe import Options, Recipe, check_recipe, differences, wa
 from geotrans.train.schedule import Shuffle, average, learning_rate, mix
 from geotrans.train.step import Batch, Networks, Terms, discriminator_inputs, generator_inputs, make_batch
 from geotrans.types import VECTOR_FIELDS, Sample, Translation
-from registry import DISCRIMINATORS, GENERATORS
+from registry import DISCRIMINATORS, GENERATORS, suggest
 
 
 class Trainer:
@@ -249,6 +249,7 @@ class Trainer:
         generator = create_model(
             recipe.generator, **_revived(GENERATORS.get(recipe.generator).factory(), recipe.generator_options)
         )
+        _zero(generator, recipe.zero_init)
         judges = []
         for name, options in (
             (recipe.discriminator, recipe.discriminator_options),
@@ -266,6 +267,14 @@ class Trainer:
                 network.to(device).train()
             judges.append(network)
         return Networks(generator.to(device).train(), judges[0], judges[1], self.accelerator.autocast)
+
+
+def _zero(generator: Generator, names: Sequence[str]) -> None:
+    parameters = dict(generator.named_parameters())
+    for name in names:
+        if name not in parameters:
+            raise ValueError(f"zero_init: the generator has no parameter {name!r}; {suggest(name, parameters)}")
+        nn.init.zeros_(parameters[name])
 
 
 def _parameters(*networks: nn.Module | None) -> list[nn.Parameter]:

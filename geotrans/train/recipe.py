@@ -67,6 +67,8 @@ class Recipe:
         batch_size: images a step over all processes together.
         total_images: images that generator steps see; the last batch is a full one.
         n_critic: discriminator steps a generator step, each on fresh images; the generator takes the last of them.
+        zero_init: parameters of the generator that start at 0, by name: with the last convolution of its motion among
+            them it starts without moving anything.
         d_init: "kaiming" replaces the discriminators' own initialisation, so that a small budget is not spent on
             growing their first gradients.
         ema_halflife: half-life of the averaged weights, in images; 0 publishes the last weights.
@@ -90,6 +92,7 @@ class Recipe:
     total_images: int = 16_000
     n_critic: int = 1
     warmup: Warmup = Warmup()
+    zero_init: tuple[str, ...] = ()
     d_init: Literal["default", "kaiming"] = "default"
     ema_halflife: int = 0
     grad_clip: float = 0.0

@@ -7,7 +7,8 @@ from torch.nn import functional as F
 
 from geotrans.data import _face_motion as motion
 from geotrans.data._counter import keys, uniforms
-from geotrans.data._face_draw import folds, painted
+from geotrans.data._face_draw import painted
+from geotrans.data._face_folds import folds
 from geotrans.data._face_identity import IDENTITY_DRAWS, SCENE_DRAWS, Face, make_face
 from geotrans.data._face_modality import make_canvas
 from geotrans.data.base import loader
