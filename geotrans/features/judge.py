@@ -25,9 +25,9 @@ L = TypeVar("L", nn.Conv2d, nn.Linear)
 
 LICENCE = "Apache-2.0"
 PINS = {
-    "judge_synthface_64": "728f25a77cfe5122c3a649fd3d72de651128b2d2b2ff8f49f36f1079dcd7f0b4",
-    "judge_identity_64": "5e0afa8512952051cd2bbde3f1bff91adcf1c4c2624105a2c2b2038f56adf930",
-    "judge_shapes_64": "4429ca64b812613bf7719bae2ec9e655e499688347be792f387ca11e292f588a",
+    "judge_synthface_64": "29f979fe16dc0b38693ce021f43167de30d7ce31d2ff4b76acefc55a3e9eb4ff",
+    "judge_identity_64": "75e51c2a1bf58dbc840c6ad9a67957c918bba4d7e4b346efbb076b799791cbef",
+    "judge_shapes_64": "c518fdad57d7ab73c16d41e042cf1ae6d642fac88b3fcf5ea0224bccea2a28a0",
 }
 
 

@@ -37,11 +37,13 @@ class Optim:
     """Adam.
 
     Attributes:
+        ramp_images: the rate rises linearly over the first so many images.
         decay_images: the rate falls linearly to 0 over the last so many images; 0 keeps it constant.
     """
 
     lr: float = 1e-4
     betas: tuple[float, float] = (0.5, 0.999)
+    ramp_images: int = 0
     decay_images: int = 0
 
 
@@ -71,6 +73,8 @@ class Recipe:
             them it starts without moving anything.
         d_init: "kaiming" replaces the discriminators' own initialisation, so that a small budget is not spent on
             growing their first gradients.
+        instance_noise: standard deviation of Gaussian noise on every image that the discriminator sees, real or not. It
+            keeps its gradient from pointing at patterns that only a network can see (Sonderby et al., 2017).
         ema_halflife: half-life of the averaged weights, in images; 0 publishes the last weights.
         grad_clip: largest norm of a network's gradient; 0 leaves it alone.
         tag: what follows the generator's name in the published folder.
@@ -94,6 +98,7 @@ class Recipe:
     warmup: Warmup = Warmup()
     zero_init: tuple[str, ...] = ()
     d_init: Literal["default", "kaiming"] = "default"
+    instance_noise: float = 0.0
     ema_halflife: int = 0
     grad_clip: float = 0.0
     seed: int = 0

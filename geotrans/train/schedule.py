@@ -13,10 +13,10 @@ from geotrans.train.recipe import Optim
 
 
 def learning_rate(optim: Optim, images: int, total: int) -> float:
-    """The rate of the step that starts after `images` of `total`: constant, then linear to 0 over `decay_images`."""
-    if not optim.decay_images:
-        return optim.lr
-    return optim.lr * min(1.0, max(0, total - images) / optim.decay_images)
+    """The rate of the step that starts after `images` of `total`: a linear rise, constant, a linear fall to 0."""
+    rise = (images + 1) / (optim.ramp_images + 1)
+    fall = max(0, total - images) / optim.decay_images if optim.decay_images else 1.0
+    return optim.lr * min(1.0, rise, fall)
 
 
 @torch.no_grad()

@@ -74,7 +74,8 @@ def make_batch(sample: Sample, reads: ConditionSpec, have: ConditionSpec) -> Bat
 
 @dataclass(frozen=True, slots=True)
 class Networks:
-    """The networks of a run, and a maker of the context their passes run in (automatic mixed precision, say).
+    """The networks of a run, a maker of the context their passes run in (automatic mixed precision, say), and the
+    standard deviation of the noise on what the discriminator sees.
 
     The losses run outside of that context and see float32, the discriminator of a gradient penalty too.
     """
@@ -83,6 +84,7 @@ class Networks:
     discriminator: Discriminator | None = None
     motion: Discriminator | None = None
     precision: Callable[[], AbstractContextManager[None]] = nullcontext
+    noise: float = 0.0
 
     def translate(self, image: Tensor, target: Condition, source: Condition | None) -> Translation:
         """The generator's output in float32."""
@@ -90,7 +92,9 @@ class Networks:
             return self.generator(image, target, source).apply(Tensor.float)  # type: ignore[no-any-return]
 
     def judge(self, image: Tensor) -> Critique:
-        """The discriminator's critique in float32."""
+        """The discriminator's critique in float32, of the image under instance noise."""
+        if self.noise:
+            image = image + self.noise * torch.randn_like(image)
         with self.precision():
             return _present(self.discriminator)(image).apply(Tensor.float)  # type: ignore[no-any-return]
 

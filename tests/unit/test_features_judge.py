@@ -150,9 +150,9 @@ def test_bundled_scores_are_high_enough_to_judge_with() -> None:
     assert min(face["attributes_accuracy"].values()) >= 0.97
     assert face["emotion_accuracy"] >= 0.9
     assert face["modality_accuracy"] >= 0.97
-    assert face["aus_mean_absolute_error"]["mean"] <= 0.1
+    assert face["aus_mean_absolute_error"]["mean"] <= 0.13  # a constant guess scores 0.2
     shapes = read_folder(bundled_folder("judge_shapes_64")).results["scores"]
     assert min(shapes["attributes_accuracy"].values()) >= 0.995
     identity = read_folder(bundled_folder("judge_identity_64")).results["scores"]["photo"]
-    assert identity["equal_error_rate"] <= 0.03
+    assert identity["equal_error_rate"] <= 0.01
     assert identity["cosine_partners"] >= 0.8 > 0.3 >= identity["cosine_different"]

@@ -17,6 +17,8 @@ def test_the_rate_is_constant_then_falls_to_zero(images: int, expected: float) -
 
 def test_without_decay_the_rate_is_constant() -> None:
     assert learning_rate(Optim(lr=2.0), 999, total=1000) == 2.0
+    ramp = Optim(lr=2.0, ramp_images=99)
+    assert [learning_rate(ramp, images, 1000) for images in (0, 49, 99, 500)] == pytest.approx([0.02, 1.0, 2.0, 2.0])
 
 
 def test_the_average_forgets_half_in_a_halflife() -> None:
