@@ -32,6 +32,7 @@ class LossInputs:
         truth: (B, 3, H, W) the paired target, where a dataset has one.
         real: the discriminator on `image`.
         fake: the discriminator on `output.image` (detached in the discriminator's step).
+        moved: the discriminator on `output.warped`: what motion alone has achieved.
         motion: the motion discriminator on (`image`, `output.flow`, `target`).
         critic: the discriminator itself, for gradient penalties.
     """
@@ -45,6 +46,7 @@ class LossInputs:
     truth: Tensor | None = None
     real: Critique | None = None
     fake: Critique | None = None
+    moved: Critique | None = None
     motion: Critique | None = None
     critic: Discriminator | None = None
 

@@ -1,7 +1,7 @@
 """Losses on the condition that a discriminator reads off an image: is it the wanted one?
 
 `*_real` teaches the discriminator (the critique of the source image against the source's condition), `*_fake` the
-generator (the critique of its output against the target). The critique holds logits for attributes, emotion and
+generator (the critique of its output against the target), and `*_moved` its motion (the critique of the warped image). The critique holds logits for attributes, emotion and
 modality, and values for action units.
 """
 
@@ -38,6 +38,22 @@ def cls_bce_real(reduction: Reduction = "sum") -> LossFn:
 def cls_bce_fake(reduction: Reduction = "sum") -> LossFn:
     """Binary cross-entropy of the attributes read off the output, against the target's; see `cls_bce_real`."""
     return _on_fake("attributes", reduction)
+
+
+@register_loss("moved", "target")
+def cls_bce_moved(reduction: Reduction = "sum") -> LossFn:
+    """Binary cross-entropy of the attributes read off the warped image, before painting; see `cls_bce_real`.
+
+    What motion can do shall be done by motion: without it, a refinement net learns to paint what the discriminator
+    looks for long before the motion field has found it.
+    """
+    distance = _distance("attributes", reduction)
+
+    def loss(inputs: LossInputs) -> Tensor:
+        target = need(inputs.target, "target")
+        return _compare(need(inputs.moved, "moved"), target, "attributes", distance, "target")
+
+    return loss
 
 
 @register_loss("real", "source")

@@ -12,9 +12,9 @@ _CIRCLE = {"attributes": ["circle"]}
 def spm_refine_64_shapes() -> Recipe:
     """SPM on squares and circles.
 
-    One attribute tells the two domains apart, and a classifier knows them after 400 batches of 64 (25,600 images).
-    Motion shows after 200 generator steps of 16; 600 steps (9,600 images, the last 3,200 with a falling rate) round
-    the corners.
+    One attribute tells the two domains apart, and a classifier knows them after 400 batches of 64 (25,600 images). The
+    rest follows the drawn faces' recipe, with half of its generator steps (1,100): there is one motion to learn, and the
+    largest is 4 % of the picture.
     """
     return Recipe(
         generator="spm_refine_64",
@@ -24,22 +24,26 @@ def spm_refine_64_shapes() -> Recipe:
         motion_discriminator="spm_motion_d_64",
         motion_options={"condition": _CIRCLE},
         dataset="shapes",
-        dataset_options={"resolution": 64},
+        dataset_options={"resolution": 64, "size": 8_000},
         g_losses=(
-            LossTerm("adv_lsgan_g", 0.25),
-            LossTerm("cls_bce_fake", 1.0),
+            LossTerm("adv_lsgan_g", 1.0),
             LossTerm("cycle_l1", 10.0),
-            LossTerm("mask_area", 0.1),
-            LossTerm("flow_tv", 0.5),
+            LossTerm("cls_bce_moved", 2.0),
+            LossTerm("cls_bce_fake", 1.0),
+            LossTerm("mask_area", 4.0),
+            LossTerm("flow_identity", 100.0),
+            LossTerm("flow_tv", 40.0),
             LossTerm("motion_cls", 0.5),
         ),
-        d_losses=(LossTerm("adv_lsgan_d", 0.25), LossTerm("cls_bce_real", 1.0)),
-        g_optim=Optim(lr=5e-4, decay_images=3_200),
-        d_optim=Optim(lr=2e-4, decay_images=3_200),
+        d_losses=(LossTerm("adv_lsgan_d", 0.5), LossTerm("cls_bce_real", 1.0)),
+        g_optim=Optim(lr=2e-4, ramp_images=1_600, decay_images=8_800),
+        d_optim=Optim(lr=1e-4, decay_images=8_800),
         batch_size=16,
-        total_images=9_600,
+        total_images=17_600,
         warmup=Warmup(images=25_600, batch_size=64, lr=1e-3),
+        zero_init=("motion.0.weight", "refine.5.weight"),
         d_init="kaiming",
-        ema_halflife=1_000,
+        instance_noise=0.25,
+        ema_halflife=500,
         tag="shapes",
     )

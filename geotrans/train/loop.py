@@ -266,7 +266,9 @@ class Trainer:
                     network.apply(_kaiming)
                 network.to(device).train()
             judges.append(network)
-        return Networks(generator.to(device).train(), judges[0], judges[1], self.accelerator.autocast, recipe.instance_noise)
+        return Networks(
+            generator.to(device).train(), judges[0], judges[1], self.accelerator.autocast, recipe.instance_noise
+        )
 
 
 def _zero(generator: Generator, names: Sequence[str]) -> None:

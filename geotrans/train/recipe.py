@@ -16,8 +16,8 @@ from registry import DATASETS, DISCRIMINATORS, GENERATORS, LOSSES
 Options = Mapping[str, Any]
 
 _KNOWN_NEEDS = {f.name for f in fields(LossInputs)}
-_GENERATOR_ONLY = {"cycle", "same", "motion"}
-_NEEDS_DISCRIMINATOR = {"real", "fake", "critic"}
+_GENERATOR_ONLY = {"cycle", "same", "moved", "motion"}
+_NEEDS_DISCRIMINATOR = {"real", "fake", "moved", "critic"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from geotrans.base import Discriminator, Generator
 from geotrans.factory import create_loss
-from geotrans.losses.base import LossInputs
+from geotrans.losses.base import LossInputs, need
 from geotrans.train.recipe import LossTerm
 from geotrans.types import Condition, ConditionSpec, Critique, Sample, Translation
 from registry import LOSSES
@@ -153,6 +153,7 @@ def generator_inputs(networks: Networks, needs: frozenset[str], batch: Batch, ou
         truth=batch.truth,
         real=real,
         fake=networks.judge(output.image) if "fake" in needs else None,
+        moved=networks.judge(need(output.warped, "output.warped")) if "moved" in needs else None,
         motion=motion,
         critic=networks.discriminator,
     )

@@ -61,7 +61,7 @@ def tensors():
     for side in ("source", "target"):
         conditions |= {f"{side}.attributes": normal(4).gt(0).float(), f"{side}.aus": normal(5).sigmoid()}
         conditions |= {f"{side}.emotion": one_hot(8), f"{side}.modality": one_hot(4)}
-    for side in ("real", "fake", "motion"):
+    for side in ("real", "fake", "moved", "motion"):
         judged |= {f"{side}.fine": normal(1, 3, 3), f"{side}.coarse": normal(1, 2, 2)}
         judged |= {f"{side}.layer0": normal(4, 3, 3), f"{side}.layer1": normal(5, 2, 2)}
         judged |= {f"{side}.attributes": normal(4), f"{side}.aus": normal(5)}
@@ -91,6 +91,7 @@ def inputs_of(t, critic):
         truth=t["truth"],
         real=critique("real"),
         fake=critique("fake"),
+        moved=critique("moved"),
         motion=critique("motion"),
         critic=critic,
     )
@@ -173,7 +174,8 @@ def test_has_the_documented_value_at_a_perfect_match(name):
     t = tensors()
     t |= {key: t["image"] for key in ("truth", "output", "cycle", "same", "warped")}
     t |= {key: torch.zeros_like(t[key]) for key in ("flow", "mask", "residual")}
-    for side, score, owner in (("real", real, "source"), ("fake", fake, "target"), ("motion", 0.0, "target")):
+    sides = (("real", real, "source"), ("fake", fake, "target"), ("moved", 0.0, "target"), ("motion", 0.0, "target"))
+    for side, score, owner in sides:
         t |= {f"{side}.{scale}": torch.full_like(t[f"{side}.{scale}"], score) for scale in ("fine", "coarse")}
         t |= {f"{side}.{part}": 100 * t[f"{owner}.{part}"] - 50 for part in ("attributes", "emotion", "modality")}
         t[f"{side}.aus"] = t[f"{owner}.aus"]
