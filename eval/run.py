@@ -19,6 +19,7 @@ from eval.evaluate import Contestant, contestant, evaluate, misfit
 from eval.folders import evaluate_folders
 from eval.networks import Networks
 from eval.protocol import Protocol, create_protocol, open_dataset
+from eval.record import record
 from eval.results import IDENTITY, BoardResult, Results, environment, metric_facts, now, write_results
 from eval.scores import arrow
 from geotrans.errors import user_errors
@@ -61,6 +62,8 @@ def _run(arguments: argparse.Namespace) -> None:
     boards = _folder_board(arguments) if arguments.generated else _model_boards(arguments)
     results = Results(tuple(boards), environment(arguments.device, arguments.batch_size), now())
     write_results(results, arguments.output)
+    if arguments.record:
+        record(results)
     written = write_board(results, arguments.output)
     print(to_terminal(results, shutil.get_terminal_size((120, 24)).columns))
     page = next(path for path in written if path.suffix == ".html")
@@ -90,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     how.add_argument("--batch-size", type=int, default=50, metavar="N", help="no score depends on it (default: 50)")
     how.add_argument("--threads", type=int, metavar="N", help="threads on the CPU")
     how.add_argument("--download", action="store_true", help="fetch weights of metric networks that are missing")
+    how.add_argument("--record", action="store_true", help="also write the scores into the models' published folders")
     parser.add_argument("--list", action="store_true", help="list protocols and metrics, and stop")
     return parser
 
@@ -98,6 +102,8 @@ def _check(arguments: argparse.Namespace) -> None:
     """Refuse what cannot work before any time is spent on it."""
     if bool(arguments.generated) != bool(arguments.reference):
         raise ValueError("--generated and --reference belong together; give both folders")
+    if arguments.generated and arguments.record:
+        raise ValueError("--record writes into the folders of models; it has no place with --generated")
     if arguments.generated and (arguments.models or arguments.protocol or arguments.data or arguments.seed is not None):
         raise ValueError("--generated scores folders; leave out --models, --protocol, --data and --seed")
     for name in ("limit", "batch_size", "threads"):

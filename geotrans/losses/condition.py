@@ -1,8 +1,8 @@
 """Losses on the condition that a discriminator reads off an image: is it the wanted one?
 
 `*_real` teaches the discriminator (the critique of the source image against the source's condition), `*_fake` the
-generator (the critique of its output against the target), and `*_moved` its motion (the critique of the warped image). The critique holds logits for attributes, emotion and
-modality, and values for action units.
+generator (the critique of its output against the target), and `*_moved` its motion (the critique of the warped image).
+The critique holds logits for attributes, emotion and modality, and values for action units.
 """
 
 from __future__ import annotations

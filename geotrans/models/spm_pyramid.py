@@ -9,7 +9,7 @@ every level and not only at the last, and resizing with aligned corners.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor, nn
@@ -34,8 +34,8 @@ SMILING = ConditionSpec(attributes=("Smiling",))
 class SPMPyramidConfig:
     """Attributes:
     resolution: of the result; the low-resolution stage works at resolution / 2**len(kernels).
-    width: of the low-resolution stage, as `blocks`, `refine_blocks`, `max_motion`, `mask_kernel` and `motion_stride` (see
-        `SPMConfig`); the small nets have half of it.
+    width: of the low-resolution stage, as `blocks`, `refine_blocks`, `max_motion`, `mask_kernel`, `motion_stride` and
+        `dead_zone` (see `SPMConfig`); the small nets have half of it.
     kernels: size of the first and the last kernel of the small nets, for each doubling of the resolution.
     mask_twice: the residual is also masked before it is enlarged, as in the authors' code.
     align_corners: resize as the authors do, with aligned corners and without smoothing, instead of as the library does.
@@ -48,6 +48,7 @@ class SPMPyramidConfig:
     max_motion: float = 0.1
     mask_kernel: int = 7
     motion_stride: int = 1
+    dead_zone: float = 0.0
     kernels: tuple[int, ...] = (3,)
     mask_twice: bool = False
     align_corners: bool = False
@@ -73,8 +74,8 @@ class SPMPyramid(Generator):
                 f"kernels {cfg.kernels} and resolution {cfg.resolution}"
             )
         low = cfg.resolution // 2 ** len(cfg.kernels)
-        shared = ("width", "blocks", "refine_blocks", "max_motion", "mask_kernel", "motion_stride", "condition")
-        stage = SPMConfig(low, **{name: getattr(cfg, name) for name in shared})
+        shared = {f.name for f in fields(SPMConfig)} & {f.name for f in fields(cfg)}
+        stage = SPMConfig(**{name: getattr(cfg, name) for name in shared} | {"resolution": low})
         self.low = SPM(stage)
         self.motion = nn.ModuleList([Enhance(2, cfg.width // 2, kernel) for kernel in cfg.kernels])
         self.mask = nn.ModuleList([Enhance(1, cfg.width // 2, kernel) for kernel in cfg.kernels])
@@ -252,7 +253,9 @@ def spm_official_512() -> SPMPyramidConfig:
 def spm_pyramid_64() -> SPMPyramidConfig:
     """A small coarse-to-fine SPM for the built-in benchmark, 32 to 64 px; `low` has the layout of `spm_refine_64`."""
     low = spm_refine_64()
-    return SPMPyramidConfig(64, low.width, low.blocks, low.refine_blocks, motion_stride=low.motion_stride)
+    return SPMPyramidConfig(
+        64, low.width, low.blocks, low.refine_blocks, motion_stride=low.motion_stride, dead_zone=low.dead_zone
+    )
 
 
 @register_discriminator(StarDiscriminator)

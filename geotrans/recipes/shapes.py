@@ -13,8 +13,8 @@ def spm_refine_64_shapes() -> Recipe:
     """SPM on squares and circles.
 
     One attribute tells the two domains apart, and a classifier knows them after 400 batches of 64 (25,600 images). The
-    rest follows the drawn faces' recipe, with half of its generator steps (1,100): there is one motion to learn, and the
-    largest is 4 % of the picture.
+    rest follows the drawn faces' recipe, with half of its generator steps (1,100): there is one motion to learn, and
+    the largest is 4 % of the picture.
     """
     return Recipe(
         generator="spm_refine_64",

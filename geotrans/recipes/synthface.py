@@ -4,8 +4,8 @@ The numbers they share:
 
 - The discriminator's classifier comes first: 800 batches of 64 images at rate 1e-3, from Kaiming initialisation. From a
   cold start the classifier stays at chance for hundreds of generator steps, the mask falls to 0 and nothing ever moves.
-- Instance noise 0.25 on all that the discriminator sees. Without it 300 steps bring the classifier's loss to 0.26 while
-  a judge reads half of the wanted changes: what pleases the classifier is a pattern, not a smile. With it, 0.28 and 81 %.
+- Instance noise 0.25 on all that the discriminator sees. Without it, 300 steps bring the classifier's loss to 0.26
+  while a judge reads half of the wanted changes: a pattern pleases the classifier, not a smile. With it, 0.28 and 81 %.
 - 2,200 generator steps of 16 images, 35,200 images. Rates rise over the first 100 steps and fall to 0 over the second
   half: Adam moves an output by its rate times the fan-in, and that jitter, 0.2 pixels of motion everywhere, costs more
   than the wanted motion gains until the rate is small.
@@ -46,8 +46,8 @@ def _attributes(generator: str, *terms: LossTerm) -> Recipe:
     )
 
 
-# Motion that is wanted costs little: 4 pixels over a tenth of the picture are a mean flow of 0.0125 and add 1.9, where a
-# wrong attribute adds more than 5. Motion that is not wanted has nothing to set against it.
+# Motion that is wanted costs little: 4 pixels over a tenth of the picture are a mean flow of 0.006 and add 0.9, where a
+# wrong attribute adds more than 2. Motion that is not wanted has nothing to set against it.
 _MOTION = (LossTerm("flow_identity", 150.0), LossTerm("flow_tv", 60.0), LossTerm("motion_cls", 0.5, _MEAN))
 
 
@@ -55,9 +55,9 @@ _MOTION = (LossTerm("flow_identity", 150.0), LossTerm("flow_tv", 60.0), LossTerm
 def spm_refine_64_synthface() -> Recipe:
     """SPM on drawn faces: move, then paint a little.
 
-    It starts as the identity: the last convolutions of motion and refinement are 0. The classifier reads the warped image
-    with weight 2 and the painted one with weight 1, so motion does what motion can. The mask's mean costs 4, so 1 % of
-    the picture painted costs as much as 0.4 % of the cycle.
+    It starts as the identity: the last convolutions of motion and refinement are 0. The classifier reads the warped
+    image with weight 2 and the painted one with weight 1, so motion does what motion can. The mask's mean costs 4: to
+    paint 1 % of the picture costs as much as a cycle error of 0.004.
     """
     classes = (LossTerm("cls_bce_moved", 2.0, _MEAN), LossTerm("cls_bce_fake", 1.0, _MEAN))
     recipe = _attributes("spm_refine_64", *classes, LossTerm("mask_area", 4.0), *_MOTION)

@@ -35,12 +35,14 @@ out = model(image, geotrans.Condition({part}=wanted))  # out.image out.flow out.
 ## Training
 
 {images:,} images in {minutes:.1f} minutes on {device} ({threads} threads, {processes} process(es)), {average}.
-Scores are in `results.json` once `python -m eval.run --models local-dir:...` has written them.
-
 The recipe, all that decides the weights:
 
 ```json
 {recipe}```
+
+## Scores
+
+None yet: `python -m eval.run --models local-dir:FOLDER --record` writes them here and into `results.json`.
 """
 
 

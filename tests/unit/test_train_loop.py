@@ -231,3 +231,40 @@ def test_resuming_a_finished_run_publishes_it_again(accelerator: Accelerator, tm
     folder = train(recipe, Session(tmp_path, resume=True, sample_every=0), accelerator)
     after = create_model(f"local-dir:{folder}", pretrained=True).state_dict()
     assert all(torch.equal(value, after[name]) for name, value in before.state_dict().items())
+
+
+def test_named_parameters_start_at_zero(accelerator: Accelerator) -> None:
+    trainer = Trainer(replace(TINY, zero_init=("motion.0.weight", "refine.2.weight")), accelerator)
+    generator = trainer.networks.generator
+    assert not generator.get_parameter("motion.0.weight").any()
+    assert generator.get_parameter("encoder.0.0.weight").any()
+    batch = create_dataset("synthface", resolution=16, size=2).batch([0, 1])
+    assert batch.target is not None
+    with torch.no_grad():
+        out = generator(batch.image, trainer.reads.select(batch.target, trainer.dataset.spec))
+    torch.testing.assert_close(out.image, batch.image, atol=1e-6, rtol=0)
+    with pytest.raises(ValueError, match=r"zero_init: the generator has no parameter 'motion\.weight'; did you mean"):
+        Trainer(replace(TINY, zero_init=("motion.weight",)), accelerator)
+
+
+def test_instance_noise_reaches_the_discriminator_and_nothing_else(accelerator: Accelerator) -> None:
+    trainer = Trainer(replace(TINY, instance_noise=0.5), accelerator)
+    image = torch.zeros(1, 3, 16, 16)
+    seen = []
+    discriminator = trainer.networks.discriminator
+    assert discriminator is not None
+    hook = discriminator.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    trainer.networks.judge(image)
+    hook.remove()
+    assert float(seen[0].std()) == pytest.approx(0.5, rel=0.1)
+    assert not image.any()
+
+
+def test_the_motion_is_judged_before_paint_when_a_term_asks_for_it(accelerator: Accelerator) -> None:
+    terms = (LossTerm("cls_bce_moved"), LossTerm("cycle_l1"))
+    trainer = Trainer(replace(TINY, g_losses=terms, motion_discriminator=None, warmup=Warmup()), accelerator)
+    before = _weights(trainer)
+    list(trainer.run(1))
+    motion = "generator/motion.0.weight"
+    assert not torch.equal(before[motion], trainer.tensors()[motion])
+    assert "g/cls_bce_moved" in trainer.means.take()
