@@ -6,9 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from tqdm import tqdm
 
@@ -17,9 +15,9 @@ from eval.metrics.frechet import FrechetMetric, Side
 from eval.networks import Networks
 from eval.protocol import Protocol
 from eval.results import BoardResult, ModelFacts, Row, metric_facts
+from geotrans.ops.images import list_images, read_pixels
 from registry import METRICS
 
-SUFFIXES = frozenset({".bmp", ".jpg", ".jpeg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})  # as pytorch-fid
 DEFAULT_METRICS = ("fid", "lpips", "psnr", "ssim", "l1")
 _NAMED = 3
 
@@ -49,7 +47,7 @@ def evaluate_folders(
             two folders.
     """
     networks = networks or Networks()
-    made, real = (picture_files(folder)[:limit] for folder in (generated, reference))
+    made, real = (list_images(folder, recursive=False)[:limit] for folder in (generated, reference))
     strict = metrics is not None
     wanted = tuple(dict.fromkeys(metrics or DEFAULT_METRICS))
     reasons = {name: why for name in wanted if (why := _obstacle(name, networks, made, real))}
@@ -71,44 +69,12 @@ def evaluate_folders(
     return BoardResult(protocol, tuple(map(metric_facts, scorers)), (row,), len(made), reasons)
 
 
-def picture_files(folder: str | Path) -> list[Path]:
-    """The pictures that lie directly in a folder, in order of name.
-
-    Raises:
-        FileNotFoundError: there is no such folder, or no picture in it.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{folder}: no such folder; expected a folder of pictures")
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
-    if not found:
-        kinds = ", ".join(sorted(suffix.removeprefix(".") for suffix in SUFFIXES))
-        raise FileNotFoundError(f"{folder}: no pictures in it; expected files ending in {kinds}")
-    return found
-
-
-def read_pixels(path: Path) -> Tensor:
-    """A file as uint8 RGB (3, H, W), decoded as pytorch-fid does: converted to RGB, not turned by EXIF.
-
-    Raises:
-        ValueError: the file is no image or is cut off.
-    """
-    try:
-        with Image.open(path) as file:
-            pixels = np.array(file.convert("RGB"))
-    except UnidentifiedImageError:
-        raise ValueError(f"{path}: not an image that Pillow can read") from None
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path}: cannot be read as an image: {error}") from error
-    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
-
-
 def batches(paths: Sequence[Path], size: int) -> Iterator[tuple[list[Path], Tensor]]:
     """Pictures in batches of at most `size`; a batch ends where the next picture has other measures."""
     kept: list[Path] = []
     pixels: list[Tensor] = []
     for path in paths:
-        picture = read_pixels(path)
+        picture = read_pixels(path, upright=False)
         if pixels and (len(pixels) == size or picture.shape != pixels[0].shape):
             yield kept, torch.stack(pixels)
             kept, pixels = [], []
@@ -184,7 +150,7 @@ def _score_pairs(
 
 
 def _partner_pixels(path: Path, partner: Path, pixels: Tensor) -> Tensor:
-    truth = read_pixels(partner)
+    truth = read_pixels(partner, upright=False)
     if truth.shape != pixels.shape[1:]:
         sizes = [f"{p.shape[-1]} x {p.shape[-2]}" for p in (pixels, truth)]
         raise ValueError(f"{path} has {sizes[0]} pixels and {partner} {sizes[1]}; pairs need one size")

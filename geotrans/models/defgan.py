@@ -1,6 +1,6 @@
 """DefGAN: a deformation grid moves the face, then a second net paints what no motion can show.
 
-Paper: DefGAN, facial expression editing in a motion-editing and a texture-editing step (seed of the project; no code
+Paper: DefGAN, facial expression editing in a motion-editing and a texture-editing step (no code
 is public). Differences from the paper: none that it decides. It leaves open the action units (here the 17 of OpenFace),
 the image size (128 px), what its "maximum offset of 5 pixels" limits (`DefGANConfig.grid`), and how upsampling alone
 would turn 256 channels into the 2 of a grid (`DefGANConfig.upsampling`).

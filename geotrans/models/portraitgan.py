@@ -1,7 +1,7 @@
 """PortraitGAN: landmarks say how the face shall look, a modality says as what kind of picture it is painted.
 
-Paper: Duan et al., "PortraitGAN for Simultaneous Emotion and Modality Manipulation", arXiv 1807.01826 (seed of the
-project; no code is public). Differences from the paper: none that it decides. Its numbers of layers are those of
+Paper: Duan et al., "PortraitGAN for Simultaneous Emotion and Modality Manipulation", arXiv 1807.01826 (no code is
+public). Differences from the paper: none that it decides. Its numbers of layers are those of
 pix2pixHD's global generator, whose widths, norms and padding are taken here except in the first layer, where reflection
 padding and an instance norm would cancel the constant planes of the modality: it pads with zeros and has no norm.
 Discriminators see images alone, as in its Eq. 2 and 10.

@@ -1,6 +1,6 @@
 """SPM: a spontaneous motion field moves the pixels, a refinement net paints what motion cannot show.
 
-Paper: Wu et al., "Attribute-Driven Spontaneous Motion in Unpaired Image Translation", ICCV 2019 (seed of the project).
+Paper: Wu et al., "Attribute-Driven Spontaneous Motion in Unpaired Image Translation", ICCV 2019.
 Differences from the paper: the motion has two channels (Eq. 1; its Table 3 prints three), two strided convolutions
 (Tables 3 and 4; its text says three), and the motion discriminator reads (motion, image) only (Eq. 4).
 """

@@ -13,7 +13,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torch.nn import functional as F
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
+# Those of pytorch-fid, so that both see the same files of a folder.
+SUFFIXES = frozenset({".bmp", ".jpg", ".jpeg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 
 
 class Box(NamedTuple):
@@ -59,22 +60,32 @@ def read_image(path: str | Path, *, size: int | tuple[int, int] | None = None) -
         FileNotFoundError: there is no such file.
         ValueError: the file is no image, is cut off, is larger than Pillow's limit, or has more than 8 bits a channel.
     """
+    image = from_uint8(read_pixels(path)[None])
+    return image if size is None else resize(image, size)
+
+
+def read_pixels(path: str | Path, *, upright: bool = True) -> Tensor:
+    """Read a file as uint8 RGB, (3, H, W); errors as for `read_image`.
+
+    Args:
+        upright: turn the picture as its EXIF data says. Metric packages do not, so scores that shall agree with theirs
+            must not either.
+    """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
     try:
         with Image.open(path) as file:
-            pixels = np.array(_to_rgb(ImageOps.exif_transpose(file)))
+            pixels = np.array(_to_rgb(ImageOps.exif_transpose(file) if upright else file))
     except UnidentifiedImageError:
         raise ValueError(f"{path}: not an image that Pillow can read") from None
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         raise ValueError(f"{path}: cannot be read as an image: {error}") from error
-    image = from_uint8(torch.from_numpy(pixels).permute(2, 0, 1)[None].contiguous())
-    return image if size is None else resize(image, size)
+    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
 
 
-def list_images(folder: str | Path) -> list[Path]:
-    """Every image file below a folder, sorted by name.
+def list_images(folder: str | Path, *, recursive: bool = True) -> list[Path]:
+    """Every image file below a folder (or directly in it), sorted by name.
 
     Raises:
         FileNotFoundError: there is no such folder, or no image in it.
@@ -82,7 +93,8 @@ def list_images(folder: str | Path) -> list[Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder")
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    inside = folder.rglob("*") if recursive else folder.iterdir()
+    found = sorted(path for path in inside if path.suffix.lower() in SUFFIXES and path.is_file())
     if not found:
         raise FileNotFoundError(f"{folder}: no images in it; expected files that end in {', '.join(sorted(SUFFIXES))}")
     return found

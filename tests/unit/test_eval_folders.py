@@ -11,10 +11,11 @@ from PIL import Image
 from torch import Tensor
 
 import eval.run as command
-from eval.folders import batches, evaluate_folders, picture_files, read_pixels
+from eval.folders import batches, evaluate_folders
 from eval.metrics.frechet import FeatureSet, frechet_distance
 from eval.metrics.image import structural_similarity
 from eval.networks import Networks
+from geotrans.ops.images import list_images, read_pixels
 
 
 def _feature(images: Tensor) -> Tensor:
@@ -48,7 +49,10 @@ def test_scores_of_pairs_and_sets(tmp_path: Path) -> None:
     made, real = _fill(tmp_path / "made", 7, 0), _fill(tmp_path / "real", 7, 1, suffix=".bmp")
     scores = _scores(made, real)
     assert set(scores) == {"fid", "lpips", "psnr", "ssim", "l1"}
-    a, b = (torch.stack([read_pixels(path) for path in picture_files(folder)]) for folder in (made, real))
+    a, b = (
+        torch.stack([read_pixels(path, upright=False) for path in list_images(folder, recursive=False)])
+        for folder in (made, real)
+    )
     assert scores["ssim"] == pytest.approx(float(structural_similarity(a, b).mean()))
     assert scores["l1"] == pytest.approx(float((a.double() - b.double()).abs().mean()) / 127.5)
     assert scores["lpips"] == pytest.approx(float(_distance(a, b).mean()))
@@ -74,7 +78,7 @@ def test_batch_size_and_mixed_sizes_move_no_score(tmp_path: Path) -> None:
 
 def test_a_batch_ends_where_the_size_changes(tmp_path: Path) -> None:
     folder = _fill(tmp_path / "mixed", 6, 0, sizes=(16, 16, 24))
-    assert [len(names) for names, _ in batches(picture_files(folder), 2)] == [2, 1, 2, 1]
+    assert [len(names) for names, _ in batches(list_images(folder, recursive=False), 2)] == [2, 1, 2, 1]
 
 
 def test_sets_may_differ_in_number_and_names(tmp_path: Path) -> None:
@@ -93,9 +97,9 @@ def test_decoding_is_that_of_pytorch_fid(tmp_path: Path) -> None:
     Image.fromarray(grey).save(tmp_path / "grey.png")
     Image.fromarray(alpha).save(tmp_path / "alpha.png")
     Image.fromarray(alpha[..., :3]).save(tmp_path / "turned.jpg", exif=exif)
-    for path in picture_files(tmp_path):
+    for path in list_images(tmp_path, recursive=False):
         expected = np.asarray(Image.open(path).convert("RGB"))  # what pytorch_fid.fid_score.ImagePathDataset reads
-        assert np.array_equal(read_pixels(path).permute(1, 2, 0).numpy(), expected)
+        assert np.array_equal(read_pixels(path, upright=False).permute(1, 2, 0).numpy(), expected)
 
 
 def _fails(capsys: pytest.CaptureFixture[str], *argv: object) -> str:
@@ -122,7 +126,7 @@ def test_the_command_writes_a_board(tmp_path: Path, capsys: pytest.CaptureFixtur
     ("case", "text"),
     [
         ("missing", "no such folder"),
-        ("empty", "no pictures in it; expected files ending in bmp, "),
+        ("empty", "no images in it; expected files that end in .bmp, "),
         ("unmatched", "2 of 4 files in {made} have no file of that name in {real}: 002, 003"),
         ("sizes", "has 18 x 16 pixels and {real}/000.png 26 x 24; pairs need one size"),
         ("broken", "{made}/001.png: not an image that Pillow can read"),
