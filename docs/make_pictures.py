@@ -7,7 +7,8 @@ from pathlib import Path
 
 import torch
 
-from geotrans import Condition, Sample, create_dataset, create_model
+from geotrans import Condition, create_dataset, create_model
+from geotrans.data.base import Dataset
 from geotrans.edit import combine
 from geotrans.ops.images import write_image
 from geotrans.viz import flow_to_rgb, sheet, titled_grid
@@ -74,8 +75,8 @@ def _translated(name: str, dataset: str, rows: list[int]) -> torch.Tensor:
     return sheet(sample, out, scale=2)
 
 
-def _neutral_faces(data: object, count: int) -> torch.Tensor:
-    sample: Sample = data.batch(range(200))  # type: ignore[attr-defined]
+def _neutral_faces(data: Dataset, count: int) -> torch.Tensor:
+    sample = data.batch(range(200))
     assert sample.source is not None
     assert sample.source.attributes is not None
     plain = (sample.source.attributes.sum(1) == 0).nonzero()[:count, 0]

@@ -90,11 +90,10 @@ def _translate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", required=True, help="arch.tag, local-dir:PATH or hf-hub:ORG/NAME[@REVISION]")
     parser.add_argument(
         "--set",
-        nargs="+",
         default=[],
-        action="extend",
+        action="append",
         metavar="COLUMN=VALUE",
-        help="wanted condition, values from 0 to 1; columns that are not named are 0",
+        help="wanted condition, from 0 to 1; once for each column, or with commas; columns not named are 0",
     )
     parser.add_argument(
         "--crop",
@@ -110,7 +109,7 @@ def _translate(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "examples:\n"
         "  geotrans translate --model spm_refine_64.synthface --set Smiling=1 photo.png out.png\n"
-        "  geotrans translate --model spm_refine_64.synthface --set Smiling=1 Big_Nose=0.5 --show photo.png strip.png\n"
+        "  geotrans translate --model spm_refine_64.synthface --set Smiling=1 --set Big_Nose=0.5 --show photo.png strip.png\n"
         "  geotrans translate --model spm_refine_64.synthface --set Smiling=1 --crop whole faces/ edited/"
     )
     parser.set_defaults(run=_run_translate)
@@ -123,7 +122,7 @@ def _run_translate(args: argparse.Namespace) -> None:
     from geotrans.ops.images import list_images
 
     model = create_model(args.model, pretrained=True)
-    settings = dict(_assignment(text) for text in args.set)
+    settings = dict(_assignment(text) for texts in args.set for text in texts.split(","))
     if args.source.is_dir():
         files = list_images(args.source)
         if args.output.is_file():

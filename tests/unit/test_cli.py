@@ -43,8 +43,16 @@ def test_list_and_info(capsys):
 
 def test_translate_keeps_the_pictures_size(model, photo, tmp_path):
     out = tmp_path / "deep" / "out.png"
-    main(["translate", "--model", model, "--set", "Smiling=1", "--crop", "whole", str(photo), str(out)])
+    main(["translate", "--model", model, "--crop", "whole", "--set", "Smiling=1", str(photo), str(out)])
     assert read_image(out).shape == (1, 3, 50, 71)
+
+
+def test_columns_can_be_set_one_by_one_or_with_commas(model, photo, tmp_path):
+    flags = {"one": ["--set", "Smiling=1", "--set", "Big_Nose=0.5"], "both": ["--set", "Smiling=1,Big_Nose=0.5"]}
+    for name, setting in flags.items():
+        out = tmp_path / f"{name}.png"
+        main(["translate", "--model", model, *setting, "--crop", "whole", str(photo), str(out)])
+    assert torch.equal(read_image(tmp_path / "one.png"), read_image(tmp_path / "both.png"))
 
 
 def test_translate_a_folder(model, photo, tmp_path):
@@ -71,13 +79,13 @@ def test_show_writes_a_strip(model, photo, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (["Smilling=1"], "the model has no column 'Smilling'; it has: Smiling, Arched_Eyebrows, Big_Nose, Pointy_Nose"),
-        (["Smiling=2"], "Smiling: expected a value from 0 to 1, got 2.0"),
-        (["Smiling=yes"], "--set Smiling=yes: expected COLUMN=VALUE with a number"),
+        ("Smilling=1", "the model has no column 'Smilling'; it has: Smiling, Arched_Eyebrows, Big_Nose, Pointy_Nose"),
+        ("Smiling=2", "Smiling: expected a value from 0 to 1, got 2.0"),
+        ("Smiling=yes", "--set Smiling=yes: expected COLUMN=VALUE with a number"),
     ],
 )
 def test_wrong_columns(model, photo, tmp_path, capsys, settings, message):
-    line = fails(capsys, "translate", "--model", model, "--set", *settings, "--", photo, tmp_path / "out.png")
+    line = fails(capsys, "translate", "--model", model, "--set", settings, photo, tmp_path / "out.png")
     assert message in line
     assert not (tmp_path / "out.png").exists()
 
