@@ -13,7 +13,7 @@ def spm_refine_64_shapes() -> Recipe:
     """SPM on squares and circles.
 
     One attribute tells the two domains apart, and a classifier knows them after 400 batches of 64 (25,600 images). The
-    rest follows the drawn faces' recipe, with half of its generator steps (1,100): there is one motion to learn, and
+    rest follows the drawn faces' recipe, with half of its generator steps (2,200): there is one motion to learn, and
     the largest is 4 % of the picture.
     """
     return Recipe(
@@ -38,7 +38,7 @@ def spm_refine_64_shapes() -> Recipe:
         d_losses=(LossTerm("adv_lsgan_d", 0.5), LossTerm("cls_bce_real", 1.0)),
         g_optim=Optim(lr=2e-4, ramp_images=1_600, decay_images=8_800),
         d_optim=Optim(lr=1e-4, decay_images=8_800),
-        batch_size=16,
+        batch_size=8,
         total_images=17_600,
         warmup=Warmup(images=25_600, batch_size=64, lr=1e-3),
         zero_init=("motion.0.weight", "refine.5.weight"),
