@@ -6,13 +6,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 from eval.results import BoardResult, Results, Row
+from hub.card import update
 from hub.download import resolve
 from hub.files import read_json, write_json, write_text
-from hub.folder import CARD
+from hub.folder import CARD, read_config
 from hub.folder import RESULTS as FOLDER_RESULTS
 from registry import parse_model_name
-
-HEADING = "## Scores"
 
 
 def record(results: Results) -> list[Path]:
@@ -45,18 +44,7 @@ def _record(board: BoardResult, row: Row, results: Results) -> Path:
     entry = {"scores": scores, "created": results.created, "packages": results.environment["packages"]}
     stored["scores"] = {**stored.get("scores", {}), protocol: entry}
     write_json(folder / FOLDER_RESULTS, stored)
-    card = (folder / CARD).read_text(encoding="utf-8") if (folder / CARD).is_file() else f"# {row.name}\n"
-    write_text(folder / CARD, card.partition(HEADING)[0].rstrip() + "\n\n" + _section(stored["scores"]))
+    name = "{arch}.{tag}".format(**read_config(folder))
+    text = (folder / CARD).read_text(encoding="utf-8") if (folder / CARD).is_file() else f"# {name}\n"
+    write_text(folder / CARD, update(text, name, stored))
     return folder
-
-
-def _section(scores: dict[str, dict[str, dict[str, dict[str, float]]]]) -> str:
-    lines = [HEADING, ""]
-    for protocol, entry in sorted(scores.items()):
-        lines += [f"`{protocol}`, 95 % bootstrap intervals:", ""]
-        lines += ["| metric | value | interval | n |", "|---|---|---|---|"]
-        for name, score in entry["scores"].items():
-            ends = "" if score["low"] is None else f"{score['low']:.4g} to {score['high']:.4g}"
-            lines.append(f"| {name} ({score['unit']}) | {score['value']:.4g} | {ends} | {score['n']} |")
-        lines.append("")
-    return "\n".join(lines).rstrip() + "\n"

@@ -19,13 +19,14 @@ from eval.evaluate import Contestant, contestant, evaluate, misfit
 from eval.folders import evaluate_folders
 from eval.networks import Networks
 from eval.protocol import Protocol, create_protocol, open_dataset
+from eval.publish import main as leaderboard
 from eval.record import record
 from eval.results import IDENTITY, BoardResult, Results, environment, metric_facts, now, write_results
 from eval.scores import arrow
 from geotrans.errors import user_errors
 from geotrans.factory import list_models
 from hub.download import resolve
-from hub.folder import read_config
+from hub.folder import bundled_folders, read_config
 from registry import DATASETS, GENERATORS, METRICS, PROTOCOLS, parse_model_name
 
 COMMAND = "geotrans-eval"
@@ -41,12 +42,18 @@ examples:
       two folders of pictures, whatever made them
   python -m eval.run --list
       protocols and metrics
+  python -m eval.run publish results ORG/LEADERBOARD
+      add results.json to a leaderboard on the Hub; `board --from ORG/LEADERBOARD` makes one page of all of them
 """
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command. A mistake of the user ends in one line on stderr and exit code 2, with nothing half-written."""
     logging.basicConfig(stream=sys.stderr, format="%(message)s")
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if argv[:1] in (["publish"], ["board"]):
+        leaderboard(argv)
+        return
     arguments = _parser().parse_args(argv)
     with user_errors(COMMAND):
         _run(arguments)
@@ -215,7 +222,8 @@ def _entries(arguments: argparse.Namespace) -> list[_Entry]:
 
 def bundled_generators() -> list[str]:
     """`arch.tag` of every generator whose weights ship with the package."""
-    return [name for name in list_models(pretrained=True) if name.partition(".")[0] in GENERATORS and "." in name]
+    shipped = bundled_folders()
+    return [name for name in list_models(pretrained=True) if name in shipped and name.partition(".")[0] in GENERATORS]
 
 
 def _protocol(name: str, arguments: argparse.Namespace) -> Protocol:

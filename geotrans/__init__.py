@@ -16,6 +16,7 @@ from geotrans.factory import (
     list_recipes,
     list_warps,
     model_info,
+    push_to_hf_hub,
     save_folder,
     verify_folder,
 )
@@ -54,6 +55,7 @@ __all__ = [
     "list_recipes",
     "list_warps",
     "model_info",
+    "push_to_hf_hub",
     "save_folder",
     "verify_folder",
 ]

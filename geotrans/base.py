@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import types
 import typing
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, TypeVar
+from pathlib import Path
+from typing import Any, ClassVar, Self, TypeVar, cast
 
 from torch import Tensor, nn
 
@@ -29,6 +31,33 @@ class Model(nn.Module):
     def __init__(self, cfg: Any) -> None:
         super().__init__()
         self.cfg = cfg
+
+    @classmethod
+    def from_pretrained(
+        cls, name: str | Path, *, revision: str | None = None, cache_dir: str | Path | None = None, **overrides: Any
+    ) -> Self:
+        """Load a published model, strictly: every tensor has its place, and the recorded call is repeated.
+
+        Args:
+            name: a folder, ORG/NAME on the Hub, or any name that `create_model` takes.
+            revision: branch, tag or commit on the Hub.
+            overrides: fields of the config to change.
+
+        Raises:
+            TypeError: the name is of another class; otherwise as `create_model`.
+        """
+        model = _factory().load_published(str(name), revision, cache_dir, overrides)
+        if not isinstance(model, cls):
+            raise TypeError(f"{name} is a {type(model).__name__}, not a {cls.__name__}")
+        return model
+
+    def save_pretrained(self, path: str | Path, **options: Any) -> Path:
+        """Write a published folder; options as for `geotrans.factory.save_pretrained`."""
+        return cast("Path", _factory().save_pretrained(self, path, **options))
+
+    def push_to_hub(self, repo_id: str, **options: Any) -> str:
+        """Put the model on the Hub; options as for `geotrans.push_to_hf_hub`. Returns its address."""
+        return cast(str, _factory().push_to_hf_hub(self, repo_id, **options))
 
 
 class Generator(Model):
@@ -60,6 +89,11 @@ class Discriminator(Model):
             condition: for discriminators that judge an image given a condition.
             flow: (B, 2, H, W) backward, normalised; for discriminators that judge a motion.
         """
+
+
+def _factory() -> Any:
+    """The module that turns names into models. It stands above this one, so it is looked up when it is called."""
+    return importlib.import_module("geotrans.factory")
 
 
 def count_parameters(model: nn.Module) -> int:

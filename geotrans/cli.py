@@ -17,6 +17,8 @@ EXAMPLES = """examples:
   geotrans train spm_refine_64_synthface --set total_images=4000
   geotrans convert stargan 200000-G.ckpt stargan_celeba        official checkpoint -> published folder
   geotrans verify runs/mine/published/spm_refine_64.mine       do the weights still give the recorded picture?
+  geotrans download hf-hub:ORG/NAME                            weights into the cache, for use without a network
+  geotrans push runs/mine/published/spm_refine_64.mine ORG/NAME --dry-run
 """
 
 
@@ -37,6 +39,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     train.set_defaults(run=run_training)
     _convert(commands.add_parser("convert", help="official checkpoint -> published folder", formatter_class=_Raw))
     _verify(commands.add_parser("verify", help="check a published folder"))
+    _download(commands.add_parser("download", help="fetch weights for use without a network", formatter_class=_Raw))
+    _push(commands.add_parser("push", help="published folder -> Hugging Face Hub", formatter_class=_Raw))
     args = parser.parse_args(argv)
     run: Callable[[argparse.Namespace], None] = args.run
     with user_errors(f"geotrans {args.command}"):
@@ -109,7 +113,7 @@ def _translate(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "examples:\n"
         "  geotrans translate --model spm_refine_64.synthface --set Smiling=1 photo.png out.png\n"
-        "  geotrans translate --model spm_refine_64.synthface --set Smiling=1 --set Big_Nose=0.5 --show photo.png strip.png\n"
+        "  geotrans translate --model spm_refine_64.synthface --set Smiling=1,Big_Nose=0.5 --show photo.png strip.png\n"
         "  geotrans translate --model spm_refine_64.synthface --set Smiling=1 --crop whole faces/ edited/"
     )
     parser.set_defaults(run=_run_translate)
@@ -196,6 +200,65 @@ def _run_verify(args: argparse.Namespace) -> None:
 
     for folder in args.folder:
         print(f"{folder}: the recorded picture is reproduced (largest difference {verify_folder(folder):.2g})")
+
+
+def _download(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", nargs="*", help="arch.tag or hf-hub:ORG/NAME[@REVISION]")
+    parser.add_argument("--cache-dir", type=Path, metavar="DIR", help="instead of the Hub client's cache")
+    parser.add_argument("--with-metrics", action="store_true", help="also the networks of FID (96 MB) and LPIPS (244)")
+    parser.epilog = "example:\n  geotrans download hf-hub:ORG/NAME --with-metrics   then set HF_HUB_OFFLINE=1"
+    parser.set_defaults(run=_run_download)
+
+
+def _run_download(args: argparse.Namespace) -> None:
+    from geotrans.factory import check_folder
+    from geotrans.features.inception import fetch_inception
+    from geotrans.features.lpips import fetch_lpips
+    from hub.download import resolve
+    from registry import parse_model_name
+
+    if not args.model and not args.with_metrics:
+        raise ValueError("name a model, or give --with-metrics")
+    for name in args.model:
+        folder = resolve(parse_model_name(name), args.cache_dir)
+        check_folder(folder)
+        print(f"{name}: {folder}")
+    if args.with_metrics:
+        fetch_inception()
+        fetch_lpips()
+
+
+def _push(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, help="a published folder")
+    parser.add_argument("repo", help="ORG/NAME on the Hub; created if it does not exist")
+    parser.add_argument("--private", action="store_true", help="if the repository is created, for you alone")
+    parser.add_argument("--revision", metavar="BRANCH", help="branch to commit to; created if it does not exist")
+    parser.add_argument("--create-pr", action="store_true", help="propose the files instead of committing them")
+    parser.add_argument("--dry-run", action="store_true", help="check everything and send nothing")
+    parser.epilog = "example:\n  geotrans push runs/mine/published/spm_refine_64.mine me/spm_refine_64.mine --dry-run"
+    parser.set_defaults(run=_run_push)
+
+
+def _run_push(args: argparse.Namespace) -> None:
+    from geotrans.factory import check_folder
+    from hub.push import push, validate
+
+    validate(args.folder)
+    check_folder(args.folder)
+    done = push(
+        args.folder,
+        args.repo,
+        private=args.private,
+        revision=args.revision,
+        create_pr=args.create_pr,
+        dry_run=args.dry_run,
+    )
+    for name, size in done.files.items():
+        print(f"{size:>12,}  {name}")
+    if args.dry_run:
+        print(f"{args.repo}: ready, nothing was sent")
+    else:
+        print(f"{done.url}" if done.changed else f"{args.repo}: holds these files already ({done.commit[:12]})")
 
 
 if __name__ == "__main__":

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from geotrans.base import Model
-from geotrans.factory import save_folder
+from geotrans.factory import arch_of, save_folder
 from hub.files import read_safetensors, sha256
-from registry import DISCRIMINATORS, GENERATORS, Entry, UnknownNameError, suggest
+from registry import DISCRIMINATORS, GENERATORS, UnknownNameError, suggest
 
 PREFIX = "convert_"
 
@@ -62,25 +62,8 @@ def convert_file(family: str, source: Path, folder: Path, **options: Any) -> Mod
         f"- source file: `{source.name}`, sha256 `{sha256(source)}`\n"
         f"- the licence of the original weights applies\n"
     )
-    save_folder(model, folder, arch=arch_of(model, family), tag="converted", readme=card)
+    save_folder(model, folder, arch=arch_of(model, converters()[family].__module__), tag="converted", readme=card)
     return model
-
-
-def arch_of(model: Model, family: str) -> str:
-    """The registered variant nearest to a converted model: of its class, then of its config, then of its family's file.
-
-    Raises:
-        LookupError: no variant of that class is registered.
-    """
-    entries = [t.get(name) for t in (GENERATORS, DISCRIMINATORS) for name in t if t.get(name).info is type(model)]
-    if not entries:
-        raise LookupError(f"no registered model is a {type(model).__name__}")
-    home = converters()[family].__module__
-
-    def distance(entry: Entry[type]) -> tuple[int, bool, str]:
-        return _differences(entry.factory(), model.cfg), entry.factory.__module__ != home, entry.name
-
-    return min(entries, key=distance).name
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
@@ -107,7 +90,3 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     if not isinstance(loaded, dict) or not loaded or not all(isinstance(v, Tensor) for v in loaded.values()):
         raise ValueError(f"{path}: expected a state dict (names to tensors), got {type(loaded).__name__}")
     return dict(loaded)
-
-
-def _differences(left: Any, right: Any) -> int:
-    return sum(getattr(left, name) != getattr(right, name) for name in type(left).__dataclass_fields__)

@@ -68,21 +68,41 @@ def write_json(path: str | Path, value: Any) -> None:
         part.write_text(text, encoding="utf-8")
 
 
-def read_json(path: str | Path) -> Any:
+def tensor_shapes(path: str | Path) -> tuple[dict[str, tuple[int, ...]], dict[str, str]]:
+    """The shapes that a safetensors file's header states and its metadata; no tensor is read.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is cut off or is not safetensors.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file; expected a safetensors file")
+    try:
+        with safe_open(path, framework="pt") as file:
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}
+            return shapes, dict(file.metadata() or {})
+    except SafetensorError as error:
+        raise ValueError(
+            f"{path}: not a whole safetensors file ({error}); it has {path.stat().st_size} bytes: get it again"
+        ) from error
+
+
+def read_json(path: str | Path, limit: int = MAX_JSON_BYTES) -> Any:
     """The value in a JSON file.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is not JSON, or is larger than 10 MB.
+        ValueError: it is not JSON, or is larger than `limit` bytes.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; expected a JSON file")
-    if path.stat().st_size > MAX_JSON_BYTES:
-        raise ValueError(f"{path}: {path.stat().st_size} bytes of JSON; expected at most {MAX_JSON_BYTES}")
+    if path.stat().st_size > limit:
+        raise ValueError(f"{path}: {path.stat().st_size} bytes of JSON; expected at most {limit}")
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # also numbers of more digits than Python converts
         raise ValueError(f"{path}: not JSON ({error})") from error
 
 

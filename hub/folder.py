@@ -32,6 +32,9 @@ CONFIG, WEIGHTS, CHECK, RESULTS, CARD = (
 FILES = (CONFIG, WEIGHTS, CHECK, RESULTS, CARD)
 BUNDLED = Path(__file__).parent / "bundled"
 
+# A folder may come from anyone: nothing but the weights is read beyond these sizes, in bytes.
+LIMITS = {CONFIG: 200_000, CHECK: 32_000_000, RESULTS: 2_000_000, CARD: 1_000_000}
+
 
 @dataclass(frozen=True)
 class PublishedFolder:
@@ -103,12 +106,10 @@ def read_folder(path: str | Path) -> PublishedFolder:
     missing = [name for name in (CONFIG, WEIGHTS) if not (path / name).is_file()]
     if missing:
         raise FileNotFoundError(f"{path}: not a published folder, {' and '.join(missing)} missing")
+    check_sizes(path)
     config = read_config(path)
     weights, metadata = files.read_safetensors(path / WEIGHTS)
-    inside = json.loads(metadata.get("config", "null"))
-    if inside is not None and inside != config["config"]:
-        difference = _difference(inside, config["config"])
-        raise ValueError(f"{path / WEIGHTS} was made with another config than {path / CONFIG}: {difference}")
+    check_metadata(path, config, metadata)
     check = files.read_safetensors(path / CHECK)[0] if (path / CHECK).is_file() else {}
     results = files.read_json(path / RESULTS) if (path / RESULTS).is_file() else {}
     card = (path / CARD).read_text(encoding="utf-8") if (path / CARD).is_file() else ""
@@ -123,7 +124,7 @@ def read_config(path: str | Path) -> dict[str, Any]:
     Raises:
         ValueError: it is not an object with `arch` and `config`.
     """
-    config = files.read_json(Path(path) / CONFIG)
+    config = files.read_json(Path(path) / CONFIG, LIMITS[CONFIG])
     if (
         not isinstance(config, dict)
         or not isinstance(config.get("arch"), str)
@@ -131,6 +132,33 @@ def read_config(path: str | Path) -> dict[str, Any]:
     ):
         raise ValueError(f'{Path(path) / CONFIG}: expected an object with "arch" (text) and "config" (object)')
     return {"tag": "", "dataset": {}, **config}
+
+
+def check_sizes(path: Path) -> None:
+    """Refuse a folder one of whose small files is large.
+
+    Raises:
+        ValueError: a file exceeds its limit; the message names both sizes.
+    """
+    for name, limit in LIMITS.items():
+        if (path / name).is_file() and (size := (path / name).stat().st_size) > limit:
+            raise ValueError(f"{path / name}: {size} bytes; expected at most {limit}")
+
+
+def check_metadata(path: Path, config: Mapping[str, Any], metadata: Mapping[str, str]) -> None:
+    """Refuse weights whose metadata names another config than config.json.
+
+    Raises:
+        ValueError: they differ, or the metadata is not JSON.
+    """
+    text = metadata.get("config", "null")
+    try:
+        inside = json.loads(text) if len(text) <= LIMITS[CONFIG] else None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path / WEIGHTS}: the config in its metadata is not JSON ({error})") from error
+    if inside is not None and (not isinstance(inside, dict) or inside != config["config"]):
+        difference = _difference(inside if isinstance(inside, dict) else {}, config["config"])
+        raise ValueError(f"{path / WEIGHTS} was made with another config than {path / CONFIG}: {difference}")
 
 
 def bundled_folders() -> dict[str, Path]:

@@ -36,6 +36,7 @@ from registry.kinds import (
     register_warp,
 )
 from registry.names import ModelName, parse_model_name
+from registry.weights import Weights, register_weights, registered_weights
 
 __all__ = [
     "DATASETS",
@@ -58,6 +59,7 @@ __all__ = [
     "Registry",
     "UnknownNameError",
     "WarpInfo",
+    "Weights",
     "load_plugins",
     "matching",
     "parse_model_name",
@@ -70,5 +72,7 @@ __all__ = [
     "register_protocol",
     "register_recipe",
     "register_warp",
+    "register_weights",
+    "registered_weights",
     "suggest",
 ]

@@ -78,12 +78,20 @@ def load_strict(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     Raises:
         ValueError: keys are missing or too many, or shapes differ; the message lists the first of each.
     """
-    own = model.state_dict()
+    check_shapes(model, {key: tuple(value.shape) for key, value in state.items()})
+    model.load_state_dict(dict(state))
+
+
+def check_shapes(model: nn.Module, state: Mapping[str, tuple[int, ...]]) -> None:
+    """Compare the names and shapes of a state dict with those of a model, which may lie on the meta device.
+
+    Raises:
+        ValueError: keys are missing or too many, or shapes differ; the message lists the first of each.
+    """
+    own = {key: tuple(value.shape) for key, value in model.state_dict().items()}
     missing, extra = [k for k in own if k not in state], [k for k in state if k not in own]
     shapes = [
-        f"{key} (expected {tuple(own[key].shape)}, got {tuple(state[key].shape)})"
-        for key in own
-        if key in state and own[key].shape != state[key].shape
+        f"{key} (expected {own[key]}, got {state[key]})" for key in own if key in state and own[key] != state[key]
     ]
     problems = [
         f"{what}: {_few(keys)}"
@@ -92,7 +100,6 @@ def load_strict(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     ]
     if problems:
         raise ValueError(f"the weights do not fit {type(model).__name__}: " + "; ".join(problems))
-    model.load_state_dict(dict(state))
 
 
 def _few(names: object) -> str:

@@ -5,45 +5,17 @@ from __future__ import annotations
 import copy
 import os
 import platform
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from geotrans.base import config_to_dict, count_parameters
-from geotrans.factory import save_folder
+from geotrans.factory import card_facts, save_folder
 from geotrans.train.loop import Trainer
-from geotrans.train.recipe import Recipe, to_json
-
-_CARD = """\
----
-library_name: geotrans
-tags: [image-to-image, image-translation, geometry-aware]
----
-# {name}
-
-{architecture}, {parameters:,} parameters, {resolution} x {resolution} pixels, trained on `{dataset}`.
-
-```python
-import geotrans
-model = geotrans.create_model("{name}", pretrained=True)
-out = model(image, geotrans.Condition({part}=wanted))  # out.image out.flow out.warped out.mask out.residual
-```
-
-{part}, in this order: {columns}.
-
-## Training
-
-{images:,} images in {minutes:.1f} minutes on {device} ({threads} threads, {processes} process(es)), {average}.
-The recipe, all that decides the weights:
-
-```json
-{recipe}```
-
-## Scores
-
-None yet: `python -m eval.run --models local-dir:FOLDER --record` writes them here and into `results.json`.
-"""
+from geotrans.train.recipe import Recipe
+from hub import card
 
 
 def publish(trainer: Trainer, path: Path, seconds: float, *, half: bool = False) -> Path:
@@ -54,14 +26,16 @@ def publish(trainer: Trainer, path: Path, seconds: float, *, half: bool = False)
         half: store the weights in float16.
     """
     recipe = trainer.recipe
-    training = training_cost(trainer, seconds)
+    training = {**training_cost(trainer, seconds), "average": _average(recipe)}
+    facts = card_facts(trainer.averaged, f"{recipe.generator}.{recipe.tag}", {"name": recipe.dataset})
+    facts = replace(facts, parameters=count_parameters(trainer.networks.generator))
     return save_folder(
         copy.deepcopy(trainer.averaged).cpu().requires_grad_(True),
         path,
         arch=recipe.generator,
         tag=recipe.tag,
         results={"training": training},
-        readme=_card(trainer, training),
+        readme=card.render(facts, {"training": training}),
         dataset={"name": recipe.dataset, "options": recipe.dataset_options},
         half=half,
     )
@@ -84,30 +58,6 @@ def training_cost(trainer: Trainer, seconds: float) -> dict[str, Any]:
         "torch": torch.__version__,
         "recipe": config_to_dict(trainer.recipe),
     }
-
-
-def _card(trainer: Trainer, training: dict[str, Any]) -> str:
-    recipe, model = trainer.recipe, trainer.averaged
-    spec = model.cfg.condition
-    part = next(
-        (name for name in ("attributes", "aus", "emotion", "modality", "view", "style") if getattr(spec, name)), None
-    )
-    return _CARD.format(
-        name=f"{recipe.generator}.{recipe.tag}",
-        architecture=type(model).paper or type(model).__name__,
-        parameters=count_parameters(trainer.networks.generator),
-        resolution=model.cfg.resolution,
-        dataset=recipe.dataset,
-        part=part or ("landmarks" if spec.landmarks else "structure"),
-        columns=", ".join(getattr(spec, part)) if part else "points or maps",
-        images=training["images"],
-        minutes=training["seconds"] / 60,
-        device=training["device"],
-        threads=training["threads"],
-        processes=training["processes"],
-        average=_average(recipe),
-        recipe=to_json(recipe),
-    )
 
 
 def _average(recipe: Recipe) -> str:

@@ -34,7 +34,7 @@ def test_scores_travel_with_the_weights(folder):
     (entry,) = stored["scores"].values()
     assert entry["scores"]["l1"]["value"] == 0.25
     card = (folder / "README.md").read_text()
-    assert card.startswith("# mine\n\nText.\n\n## Scores\n\n`synthface_attr4_64 v")
+    assert "# mine\n\nText.\n\n## Scores\n\n`synthface_attr4_64 v" in card
     assert card.count("| l1 (") == 1
     assert "0.25" in card
     assert "None yet" not in card

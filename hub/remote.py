@@ -1,0 +1,102 @@
+"""Calls to the Hub: what is tried again, and what a failure is called when it is not."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+WAITS = (0.5, 2.0)  # seconds before the second and the third attempt; the client has retries of its own below these
+TIMEOUT = 10.0  # seconds until a question about a repository counts as failed
+_REVISION = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)*\Z")
+
+
+class BrokenTransferError(OSError):
+    """A file arrived with other bytes than the repository states; it is not kept."""
+
+
+def attempt(what: str, call: Callable[[], T], *, waits: tuple[float, ...] = WAITS) -> T:
+    """Run a call to the Hub, again after failures that may pass, and name the one that does not.
+
+    Args:
+        what: the repository, or a file of it, as the message names it.
+
+    Raises:
+        LookupError: there is no such repository, revision or file, or no right to see it.
+        PermissionError: the Hub refuses the token.
+        ConnectionError: the Hub does not answer, or keeps failing.
+        ValueError: the Hub refuses what was sent.
+    """
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+    from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
+
+    for wait in (*waits, None):
+        try:
+            return call()
+        except OfflineModeIsEnabled as error:
+            raise ConnectionError(f"{what}: HF_HUB_OFFLINE is set, so the Hub is not asked") from error
+        except (
+            *(HfHubHTTPError, LocalEntryNotFoundError, httpx.TransportError, OSError, RuntimeError),
+            json.JSONDecodeError,  # an answer that is not the Hub's
+        ) as error:
+            final = _final(what, error)
+            if final is not None:
+                raise final from error
+            if wait is None:
+                raise ConnectionError(f"{what}: the Hub keeps failing ({_reason(error)}); try again later") from error
+            time.sleep(wait)
+    raise AssertionError("the last attempt returns or raises")
+
+
+def check_revision(revision: str | None) -> None:
+    """Refuse what cannot be a branch, a tag or a commit, before it becomes part of a path.
+
+    Raises:
+        ValueError: the text has other characters, or climbs with `..`.
+    """
+    if revision is not None and (not _REVISION.match(revision) or ".." in revision):
+        raise ValueError(f"{revision!r} is no revision; expected a branch, a tag or a commit hash")
+
+
+def _final(what: str, error: Exception) -> Exception | None:
+    """What to raise for a failure that another attempt would meet again; None for one that may pass."""
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        GatedRepoError,
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    if isinstance(error, GatedRepoError):
+        return PermissionError(f"{what}: access is gated; ask for it on the repository's page")
+    if isinstance(error, RepositoryNotFoundError):
+        return LookupError(f"{what}: no such repository on the Hub, or no right to read it (`hf auth login`)")
+    if isinstance(error, RevisionNotFoundError):
+        return LookupError(f"{what}: the repository has no such revision")
+    if isinstance(error, LocalEntryNotFoundError):
+        return None
+    if isinstance(error, EntryNotFoundError):
+        return LookupError(f"{what}: the repository has no such file")
+    if isinstance(error, HfHubHTTPError):
+        status = error.response.status_code if error.response is not None else 500
+        if status in (401, 403):
+            return PermissionError(f"{what}: the Hub refuses ({status}); log in with `hf auth login` or set HF_TOKEN")
+        if status < 500 and status not in (408, 409, 412, 429):
+            return ValueError(f"{what}: the Hub refuses what was sent ({_reason(error)})")
+        return None
+    if isinstance(error, (FileNotFoundError, PermissionError)):
+        return error
+    return None
+
+
+def _reason(error: BaseException) -> str:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 160 else text[:157] + "..."
