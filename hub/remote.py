@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -32,15 +33,15 @@ def attempt(what: str, call: Callable[[], T], *, waits: tuple[float, ...] = WAIT
         ValueError: the Hub refuses what was sent.
     """
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
-    from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
 
+    transport_errors: type[Exception] = _http_library().TransportError
     for wait in (*waits, None):
         try:
             return call()
         except OfflineModeIsEnabled as error:
             raise ConnectionError(f"{what}: HF_HUB_OFFLINE is set, so the Hub is not asked") from error
         except (
-            *(HfHubHTTPError, LocalEntryNotFoundError, httpx.TransportError, OSError, RuntimeError),
+            *(HfHubHTTPError, LocalEntryNotFoundError, transport_errors, OSError, RuntimeError),
             json.JSONDecodeError,  # an answer that is not the Hub's
         ) as error:
             final = _final(what, error)
@@ -50,6 +51,13 @@ def attempt(what: str, call: Callable[[], T], *, waits: tuple[float, ...] = WAIT
                 raise ConnectionError(f"{what}: the Hub keeps failing ({_reason(error)}); try again later") from error
             time.sleep(wait)
     raise AssertionError("the last attempt returns or raises")
+
+
+def _http_library() -> Any:
+    """The library that the installed Hub client speaks through: httpx before its version 2, httpx2 since."""
+    from huggingface_hub import utils
+
+    return getattr(utils, "httpx", None) or importlib.import_module("httpx")
 
 
 def check_revision(revision: str | None) -> None:
