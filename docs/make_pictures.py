@@ -43,12 +43,12 @@ def basis() -> torch.Tensor:
     data = create_dataset("synthface", split="test")
     image, columns = _neutral_faces(data, 3), {}
     columns["source"] = image
-    wanted = {name: [name] for name in ("Smiling", "Arched_Eyebrows", "Big_Nose")}
-    wanted["sum of the three"] = list(wanted)
+    wanted = {"smile": ["Smiling"], "brows": ["Arched_Eyebrows"], "nose": ["Big_Nose"]}
+    wanted["sum"] = [name for names in wanted.values() for name in names]
     for title, names in wanted.items():
         out = combine(model, image, [_one_hot(name, len(image)) for name in names])
         assert out.flow is not None
-        columns[f"{title}: flow" if len(names) == 1 else "flow"] = flow_to_rgb(out.flow)
+        columns[f"{title}: flow"] = flow_to_rgb(out.flow)
         columns[title] = out.image
     return titled_grid(columns, scale=2)
 
