@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -9,9 +10,11 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from geotrans.factory import create_recipe, list_recipes
+from geotrans.factory import create_recipe, list_models, list_recipes
 from geotrans.train.loop import Trainer
 from geotrans.train.recipe import Recipe, check_recipe, from_json, to_json
+from hub.files import read_json
+from hub.folder import bundled_folders
 from registry import RECIPES
 
 RECIPE_NAMES = list_recipes()
@@ -58,3 +61,10 @@ def test_its_first_steps_run(recipe: Recipe) -> None:
     list(trainer.run(small.steps))
     trainer.check_finite(trainer.means.take())
     assert trainer.images == 2
+
+
+@pytest.mark.parametrize("name", list_models(pretrained=True))
+def test_bundled_weights_were_made_by_a_recipe_that_ships(name: str) -> None:
+    trained = read_json(bundled_folders()[name] / "results.json")["training"]["recipe"]
+    shipped = [json.loads(to_json(create_recipe(recipe))) for recipe in RECIPES.names()]
+    assert trained in shipped
