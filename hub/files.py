@@ -49,12 +49,17 @@ def read_safetensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str
         FileNotFoundError: there is no such file.
         ValueError: the file is cut off or is not safetensors.
     """
-    path = Path(path)
+    with _opened(Path(path)) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; expected a safetensors file")
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})
+            yield file
     except SafetensorError as error:
         raise ValueError(
             f"{path}: not a whole safetensors file ({error}); it has {path.stat().st_size} bytes: get it again"
@@ -75,17 +80,9 @@ def tensor_shapes(path: str | Path) -> tuple[dict[str, tuple[int, ...]], dict[st
         FileNotFoundError: there is no such file.
         ValueError: the file is cut off or is not safetensors.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file; expected a safetensors file")
-    try:
-        with safe_open(path, framework="pt") as file:
-            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}
-            return shapes, dict(file.metadata() or {})
-    except SafetensorError as error:
-        raise ValueError(
-            f"{path}: not a whole safetensors file ({error}); it has {path.stat().st_size} bytes: get it again"
-        ) from error
+    with _opened(Path(path)) as file:
+        shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}
+        return shapes, dict(file.metadata() or {})
 
 
 def read_json(path: str | Path, limit: int = MAX_JSON_BYTES) -> Any:
