@@ -172,7 +172,7 @@ def test_branches_proposals_and_private_repositories(hub, folder, monkeypatch):
         weights_digest("me/spm")
 
 
-def test_the_hf_command_and_ours_read_the_same_repository(hub, folder, tmp_path):
+def test_the_hf_command_and_ours_read_and_write_the_same_repository(hub, folder, tmp_path):
     push(folder, "me/spm")
     env = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home"), "HF_HUB_DISABLE_XET": "1"}
     hf = Path(sys.executable).parent / "hf"
@@ -182,6 +182,11 @@ def test_the_hf_command_and_ours_read_the_same_repository(hub, folder, tmp_path)
         assert (tmp_path / "copy" / name).read_bytes() == (folder / name).read_bytes()
     done = subprocess.run([sys.executable, "-m", "geotrans", "download", "hf-hub:me/spm"], **run)
     assert str(tmp_path / "home" / "hub" / "models--me--spm" / "snapshots") in done.stdout
+    subprocess.run([hf, "upload", "me/theirs", folder, ".", "--token", "x"], **run)
+    done = subprocess.run([sys.executable, "-m", "geotrans", "download", "hf-hub:me/theirs"], **run)
+    theirs = next((tmp_path / "home" / "hub" / "models--me--theirs" / "snapshots").iterdir())
+    assert str(theirs) in done.stdout
+    assert verify_folder(theirs) < 1e-5
 
 
 def outcome(call):
