@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,10 @@ from safetensors import safe_open
 from torch import Tensor
 
 torch.set_num_threads(1)
+
+# The Hub client reads these once, when it is imported. Tests of the Hub speak to a server on this machine only.
+for _name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+    os.environ.pop(_name, None)
 
 GOLDEN = Path(__file__).parent / "golden"
 
