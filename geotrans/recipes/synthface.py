@@ -4,8 +4,9 @@ The numbers they share:
 
 - The discriminator's classifier comes first: 800 batches of 64 images at rate 1e-3, from Kaiming initialisation. From a
   cold start the classifier stays at chance for hundreds of generator steps, the mask falls to 0 and nothing ever moves.
-- Instance noise 0.25 on all that the discriminator sees. Without it, 300 steps bring the classifier's loss to 0.26
-  while a judge reads half of the wanted changes: a pattern pleases the classifier, not a smile. With it, 0.28 and 81 %.
+- Instance noise 0.25 on all that the discriminator sees. In a trial without it, 300 steps brought the classifier's loss
+  to 0.26 while a judge read half of the wanted changes: a pattern pleases the classifier, not a smile. In one with it,
+  0.28 and 81 %; other weights differed between the two as well, so the gap is not the noise's alone.
 - 4,400 generator steps of 8 images, 35,200 images: a small budget is better spent on more steps than on larger ones.
   Rates rise over the first 200 steps and fall to 0 over the second half: Adam moves an output by its rate times the
   fan-in, and that jitter, 0.2 pixels of motion everywhere, costs more than the wanted motion gains until the rate is
