@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import statistics
 import sys
 import time
@@ -19,8 +20,9 @@ from eval.protocol import Protocol, open_dataset
 from eval.results import IDENTITY, REAL, BoardResult, Kind, ModelFacts, Pictures, Row, metric_facts
 from geotrans.base import Generator, count_parameters
 from geotrans.factory import create_model
+from geotrans.ops.condition import draw_style, pick
 from geotrans.ops.images import to_uint8
-from geotrans.types import VECTOR_FIELDS, Condition, ConditionSpec, Sample, Translation, cat
+from geotrans.types import VECTOR_FIELDS, ConditionSpec, Sample, Translation, cat
 from hub import files
 from hub.download import resolve
 from hub.folder import RESULTS, WEIGHTS, read_config
@@ -64,6 +66,8 @@ def misfit(cfg: Any, protocol: Protocol, have: ConditionSpec) -> str | None:
         return f"it works at {cfg.resolution} pixels and the protocol is at {protocol.resolution}"
     wanted: ConditionSpec = cfg.condition
     for name in VECTOR_FIELDS:
+        if name == "style" and not have.style:
+            continue  # drawn at random, as in training
         known = getattr(have, name)
         missing = [column for column in getattr(wanted, name) if column not in known]
         if missing:
@@ -210,10 +214,10 @@ class _Run:
     def _translate(self, model: Generator, sample: Sample) -> Translation:
         spec: ConditionSpec = model.cfg.condition
         image = sample.image.to(self._device)
-        target = spec.select(sample.target or Condition(), self._have).to(self._device)
+        target = pick(spec, sample.target, self._have, _styles(spec, sample.id)).to(self._device)
         source = None
         if spec.needs_source:
-            source = spec.select(sample.source or Condition(), self._have).to(self._device)
+            source = pick(spec, sample.source, self._have, _styles(spec, sample.id)).to(self._device)
         self._wait()
         start = time.perf_counter()
         with torch.inference_mode():
@@ -226,6 +230,15 @@ class _Run:
     def _wait(self) -> None:
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
+
+
+def _styles(spec: ConditionSpec, ids: Sequence[str]) -> Tensor | None:
+    """A random style code a sample, (B, columns): it depends on the sample's name alone. None if none is read."""
+    if not spec.style:
+        return None
+    seeds = [int.from_bytes(hashlib.sha256(name.encode()).digest()[:7], "big") for name in ids]
+    codes = [draw_style(spec, 1, torch.Generator().manual_seed(seed)) for seed in seeds]
+    return torch.cat([code for code in codes if code is not None])
 
 
 def _shown(n: int) -> list[int]:

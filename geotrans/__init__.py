@@ -1,6 +1,7 @@
 """geotrans: geometry-aware image translation. Networks that move pixels before they paint them."""
 
 from geotrans.base import count_parameters
+from geotrans.convert import convert
 from geotrans.factory import (
     create_dataset,
     create_discriminator,
@@ -16,10 +17,9 @@ from geotrans.factory import (
     list_recipes,
     list_warps,
     model_info,
-    push_to_hf_hub,
-    save_folder,
     verify_folder,
 )
+from geotrans.publishing import push_to_hf_hub, save_folder
 from geotrans.types import Condition, ConditionSpec, Critique, Sample, Translation
 from registry import DATASETS, DISCRIMINATORS, FEATURES, GENERATORS, LOSSES, RECIPES, WARPS
 
@@ -40,6 +40,7 @@ __all__ = [
     "Critique",
     "Sample",
     "Translation",
+    "convert",
     "count_parameters",
     "create_dataset",
     "create_discriminator",

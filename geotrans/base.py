@@ -46,18 +46,18 @@ class Model(nn.Module):
         Raises:
             TypeError: the name is of another class; otherwise as `create_model`.
         """
-        model = _factory().load_published(str(name), revision, cache_dir, overrides)
+        model = _above("factory").load_published(str(name), revision, cache_dir, overrides)
         if not isinstance(model, cls):
             raise TypeError(f"{name} is a {type(model).__name__}, not a {cls.__name__}")
         return model
 
     def save_pretrained(self, path: str | Path, **options: Any) -> Path:
-        """Write a published folder; options as for `geotrans.factory.save_pretrained`."""
-        return cast("Path", _factory().save_pretrained(self, path, **options))
+        """Write a published folder; options as for `geotrans.publishing.save_pretrained`."""
+        return cast("Path", _above("publishing").save_pretrained(self, path, **options))
 
     def push_to_hub(self, repo_id: str, **options: Any) -> str:
         """Put the model on the Hub; options as for `geotrans.push_to_hf_hub`. Returns its address."""
-        return cast(str, _factory().push_to_hf_hub(self, repo_id, **options))
+        return cast(str, _above("publishing").push_to_hf_hub(self, repo_id, **options))
 
 
 class Generator(Model):
@@ -76,6 +76,23 @@ class Generator(Model):
             ValueError: the condition lacks a part that the model reads, or has another shape.
         """
 
+    def adopt(self, stage: Generator) -> None:
+        """Take over the weights of a trained model of the same shape; a coarse-to-fine model, of the stage before too.
+
+        Raises:
+            ValueError: it has another shape; the message names the first tensor that does not fit.
+        """
+        self._adopt(stage.state_dict(), whole=True)
+
+    def _adopt(self, tensors: Mapping[str, Tensor], *, whole: bool) -> None:
+        """Load `tensors`, which may be a part of this model's unless `whole`."""
+        own = self.state_dict()
+        odd = [name for name, value in tensors.items() if name not in own or own[name].shape != value.shape]
+        odd += [name for name in own if whole and name not in tensors]
+        if odd:
+            raise ValueError(f"the weights to start from belong to a network of another shape: {odd[0]} does not fit")
+        self.load_state_dict(dict(tensors), strict=False)
+
 
 class Discriminator(Model):
     """Judges: an image becomes a `Critique`."""
@@ -90,10 +107,15 @@ class Discriminator(Model):
             flow: (B, 2, H, W) backward, normalised; for discriminators that judge a motion.
         """
 
+    def examine(self, output: Translation, condition: Condition | None = None) -> Critique:
+        """Judge a translation: its picture, and for some families what else the generator shows of it."""
+        critique: Critique = self(output.image, condition)
+        return critique
 
-def _factory() -> Any:
-    """The module that turns names into models. It stands above this one, so it is looked up when it is called."""
-    return importlib.import_module("geotrans.factory")
+
+def _above(module: str) -> Any:
+    """A module that knows all models. It stands above this one, so it is looked up when it is called."""
+    return importlib.import_module(f"geotrans.{module}")
 
 
 def count_parameters(model: nn.Module) -> int:

@@ -14,6 +14,7 @@ EXAMPLES = """examples:
   geotrans list --pretrained                                   models whose weights are on this machine
   geotrans info spm_refine_64.synthface                        parameters, condition columns, weights, paper
   geotrans translate --model spm_refine_64.synthface --set Smiling=1 photo.png out.png
+  geotrans figure sweep --model spm_refine_64.synthface --columns Smiling -o sweep.png
   geotrans train spm_refine_64_synthface --set total_images=4000
   geotrans convert stargan 200000-G.ckpt stargan_celeba        official checkpoint -> published folder
   geotrans verify runs/mine/published/spm_refine_64.mine       do the weights still give the recorded picture?
@@ -24,6 +25,7 @@ EXAMPLES = """examples:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run a sub-command. A user's mistake is one line on stderr and exit code 2."""
+    from geotrans.figures.command import add_arguments as add_figure_arguments
     from geotrans.train.run import add_arguments as add_train_arguments
     from geotrans.train.run import run as run_training
 
@@ -34,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     _list(commands.add_parser("list", help="list registered models"))
     _info(commands.add_parser("info", help="facts of a model"))
     _translate(commands.add_parser("translate", help="edit a picture, or a folder of pictures", formatter_class=_Raw))
+    add_figure_arguments(commands.add_parser("figure", help="draw a figure of the papers", formatter_class=_Raw))
     train = commands.add_parser("train", help="train a recipe", formatter_class=_Raw)
     add_train_arguments(train)
     train.set_defaults(run=run_training)
@@ -175,18 +178,37 @@ def _assignment(text: str) -> tuple[str, float]:
 
 
 def _convert(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("family", help="stargan, star_discriminator, ...; an unknown one lists them all")
+    parser.add_argument("family", help="stargan, star_discriminator, ...; an unknown one lists close names")
     parser.add_argument("source", type=Path, help="a .pth, .ckpt or .safetensors file of the official code")
     parser.add_argument("output", type=Path, help="the published folder to write")
-    parser.epilog = "example:\n  geotrans convert stargan 200000-G.ckpt stargan_celeba"
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="OPTION=VALUE", help="what the weights do not tell; repeatable"
+    )
+    parser.epilog = (
+        "examples:\n"
+        "  geotrans convert stargan 200000-G.ckpt stargan_celeba\n"
+        "  geotrans convert stargan 200000-G.ckpt smiles --set condition.attributes=Smiling,Young,Male,Bangs,Bald\n"
+        "  geotrans convert adspm Stage2-200000-G.ckpt spm_smiling --set max_motion=0.1\n"
+        "  geotrans convert munit gen_01000000.pt shoes_from_edges --set source=a --set target=b"
+    )
     parser.set_defaults(run=_run_convert)
 
 
 def _run_convert(args: argparse.Namespace) -> None:
-    from geotrans.base import count_parameters
-    from geotrans.convert import convert_file
+    from dataclasses import field, fields, make_dataclass
 
-    model = convert_file(args.family, args.source, args.output)
+    from geotrans.base import count_parameters
+    from geotrans.convert import convert_file, converter_options
+    from geotrans.train.override import set_fields
+
+    known = converter_options(args.family)
+    record = make_dataclass(
+        args.family, [(name, hint, field(default=value)) for name, (hint, value) in known.items()], frozen=True
+    )
+    options = set_fields(record(), args.set)
+    given = {f.name: getattr(options, f.name) for f in fields(options)}
+    changed = {name: value for name, value in given.items() if value != known[name][1]}
+    model = convert_file(args.family, args.source, args.output, **changed)
     print(f"{args.output}: {type(model).__name__}, {count_parameters(model):,} parameters")
 
 

@@ -211,6 +211,7 @@ class Sample(_Record):
         flow: (B, 2, H, W) the true backward flow from `truth`'s pixels into `image`.
         visible: (B, 1, H, W) in {0, 1}: pixels of `truth` whose content exists in `image`.
         id: a stable name a row.
+        other: (B, 3, H, W) a real picture under `target`, of any subject: what unpaired training learns from.
     """
 
     image: Tensor
@@ -220,6 +221,7 @@ class Sample(_Record):
     flow: Tensor | None = None
     visible: Tensor | None = None
     id: tuple[str, ...] = ()
+    other: Tensor | None = None
 
     def rows(self, index: Any) -> Sample:
         """The rows `index` (a slice, an index tensor, or a list of ints) of every tensor, and their ids."""

@@ -1,8 +1,9 @@
-"""Pictures of what a network did: flow as colours, and titled sheets of a translation and its parts."""
+"""Pictures of what a network did: flow as colours, shares as heat, and titled sheets of a translation and its parts."""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Literal
 
@@ -19,10 +20,15 @@ from geotrans.types import Sample, Translation
 # Lengths of the arcs of the wheel, in steps between two hues: red-yellow, yellow-green, ... (Baker et al., 2011).
 _ARCS = (15, 6, 4, 11, 13, 6)
 _CORNERS = ((1, 0, 0), (1, 1, 0), (0, 1, 0), (0, 1, 1), (0, 0, 1), (1, 0, 1), (1, 0, 0))
-_INK, _PAPER = (40, 44, 52), (255, 255, 255)
+_INK, _PAPER, _FRAME = (40, 44, 52), (255, 255, 255), (218, 220, 224)
 _GAP = 4
+_SMALLEST, _LARGEST, _TITLE, _NOTE = 10, 18, 20, 14  # heights of letters in pixels
+
+# Black, purple, red, orange, pale yellow: what matplotlib calls inferno, at 0, 1/4, ..., 1.
+_HEAT = ((0, 0, 4), (87, 16, 110), (188, 55, 84), (249, 142, 9), (252, 255, 164))
 
 Enlarge = Literal["nearest", "bicubic"]
+Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
 
 
 def flow_to_rgb(flow: Tensor, largest: float | Tensor | None = None) -> Tensor:
@@ -63,6 +69,14 @@ def wheel_legend(size: int = 64) -> Tensor:
     return torch.where((x.square() + y.square() <= 1), legend, torch.ones(()))
 
 
+def heat(share: Tensor) -> Tensor:
+    """(B, 1, H, W) in [0, 1] as colours (B, 3, H, W) in [-1, 1]: black, purple, red, orange, pale yellow."""
+    colours = torch.tensor(_HEAT, dtype=torch.float32, device=share.device) / 127.5 - 1
+    place = share.detach().float()[:, 0].clamp(0, 1) * (len(colours) - 1)
+    low = place.floor().long().clamp_max(len(colours) - 2)
+    return torch.lerp(colours[low], colours[low + 1], (place - low)[..., None]).permute(0, 3, 1, 2)
+
+
 def sheet(
     sample: Sample,
     output: Translation,
@@ -89,13 +103,25 @@ def sheet(
 
 
 def titled_grid(
-    columns: dict[str, Tensor], *, scale: int = 1, enlarge: Enlarge = "bicubic", row_titles: Sequence[str] = ()
+    columns: dict[str, Tensor],
+    *,
+    scale: int = 1,
+    enlarge: Enlarge = "bicubic",
+    row_titles: Sequence[str] = (),
+    title: str = "",
+    note: str = "",
+    legend: Tensor | None = None,
+    group: int = 0,
 ) -> Tensor:
-    """Pictures in columns, each under its title.
+    """Pictures in columns, each under its title. Letters get smaller and lines break until titles fit.
 
     Args:
         columns: title -> (B, 3, H, W) in [-1, 1], all of one shape.
         row_titles: written left of the rows.
+        title: written above everything.
+        note: written below everything.
+        legend: (1, 3, h, w) in [-1, 1], a picture left of the note.
+        group: rows that belong together; a gap follows them.
 
     Returns:
         (1, 3, height, width) in [-1, 1].
@@ -107,19 +133,35 @@ def titled_grid(
     if len(shapes) != 1:
         raise ValueError(f"expected columns of one shape, got {sorted(shapes) or 'none'}")
     count, _, height, width = (size * scale if place > 1 else size for place, size in enumerate(shapes.pop()))
-    font = _font(max(10, min(18, width // 7)))
-    left = max((_extent(font, title) for title in row_titles), default=-2 * _GAP) + 3 * _GAP
-    top = _line_height(font) + 2 * _GAP
-    size = (left + len(columns) * (width + _GAP), top + count * (height + _GAP))
-    canvas = Image.new("RGB", size, _PAPER)
+    heads, size = _fitted(list(columns), width, max(_SMALLEST, min(_LARGEST, width // 7)))
+    rows, row_size = _fitted(list(row_titles[:count]), max(96, width), size)
+    font, row_font = _font(size), _font(row_size)
+    left = max((_extent(row_font, text) for text in rows), default=-2 * _GAP) + 3 * _GAP
+    whole = left + len(columns) * (width + _GAP)
+    above = _broken(_font(_TITLE), title, whole - 2 * _GAP)
+    below = _broken(_font(_NOTE), note, whole - 2 * _GAP - (0 if legend is None else legend.shape[3] + 2 * _GAP))
+    first = _tall(_font(_TITLE), above)
+    top = first + _line_height(font) * (1 + max(text.count("\n") for text in heads)) + 2 * _GAP
+    tops = [top + row * (height + _GAP) + (row // group * 3 * _GAP if group else 0) for row in range(count)]
+    bottom = tops[-1] + height + _GAP
+    foot = max(_tall(_font(_NOTE), below), 0 if legend is None else legend.shape[2] + 2 * _GAP)
+    canvas = Image.new("RGB", (whole, bottom + foot), _PAPER)
     draw = ImageDraw.Draw(canvas)
-    for column, (title, value) in enumerate(columns.items()):
+    draw.text((_GAP, _GAP), above, _INK, _font(_TITLE))
+    for column, (head, value) in enumerate(zip(heads, columns.values(), strict=True)):
         x = left + column * (width + _GAP)
-        draw.text((x + width / 2, top / 2), _fitting(font, title, width), _INK, font, anchor="mm")
-        for row, picture in enumerate(to_uint8(_enlarged(value, scale, enlarge))):
-            canvas.paste(Image.fromarray(picture.permute(1, 2, 0).numpy()), (x, top + row * (height + _GAP)))
-    for row, title in enumerate(row_titles[:count]):
-        draw.text((left - 2 * _GAP, top + row * (height + _GAP) + height / 2), title, _INK, font, anchor="rm")
+        draw.text((x + width / 2, (first + top) / 2), head, _INK, font, anchor="mm", align="center")
+        for y, picture in zip(tops, _enlarged(value, scale, enlarge), strict=True):
+            canvas.paste(_pasted(picture), (x, y))
+            if (picture < 1).any():
+                draw.rectangle((x - 1, y - 1, x + width, y + height), outline=_FRAME)
+    for y, text in zip(tops, rows, strict=False):
+        draw.text((left - 2 * _GAP, y + height / 2), text, _INK, row_font, anchor="rm", align="right")
+    x = _GAP
+    if legend is not None:
+        canvas.paste(_pasted(legend[0]), (x, bottom + _GAP))
+        x += legend.shape[3] + 2 * _GAP
+    draw.text((x, bottom + foot / 2), below, _INK, _font(_NOTE), anchor="lm")
     return from_uint8(torch.from_numpy(np.array(canvas)).permute(2, 0, 1)[None].contiguous())
 
 
@@ -158,19 +200,48 @@ def _wheel() -> Tensor:
     return torch.tensor(colours, dtype=torch.float32)
 
 
-def _font(size: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
+def _pasted(picture: Tensor) -> Image.Image:
+    return Image.fromarray(to_uint8(picture).permute(1, 2, 0).numpy())
+
+
+def _font(size: float) -> Font:
     return ImageFont.load_default(size)
 
 
-def _extent(font: ImageFont.ImageFont | ImageFont.FreeTypeFont, text: str) -> int:
-    return math.ceil(font.getbbox(text)[2])
+def _extent(font: Font, text: str) -> int:
+    return max(math.ceil(font.getbbox(line)[2]) for line in text.split("\n"))
 
 
-def _line_height(font: ImageFont.ImageFont | ImageFont.FreeTypeFont) -> int:
+def _line_height(font: Font) -> int:
     return math.ceil(font.getbbox("Ag")[3])
 
 
-def _fitting(font: ImageFont.ImageFont | ImageFont.FreeTypeFont, text: str, width: int) -> str:
+def _tall(font: Font, text: str) -> int:
+    """Height of a paragraph with its margins; 0 for none."""
+    return (_line_height(font) + _GAP) * (1 + text.count("\n")) + 2 * _GAP if text else 0
+
+
+def _fitted(titles: list[str], width: int, largest: int) -> tuple[list[str], int]:
+    """Titles and the size in which they fit: a little smaller rather than broken, broken rather than tiny, then cut."""
+    for breaks, shrinks in (("", 3), (" ", 5), (" _+.", largest)):
+        for size in range(largest, max(_SMALLEST, largest - shrinks) - 1, -1):
+            lines = [_broken(_font(size), title, width, breaks) for title in titles]
+            if all(_extent(_font(size), text) <= width for text in lines):
+                return lines, size
+    return ["\n".join(_cut(_font(size), line, width) for line in text.split("\n")) for text in lines], size
+
+
+def _broken(font: Font, text: str, width: int, breaks: str = " ") -> str:
+    """Lines broken after the characters of `breaks`, where they would be wider than `width`."""
+    lines = [""]
+    for part in re.findall(f"[^{breaks}]+[{breaks}]?|[{breaks}]", text) if breaks else [text]:
+        if lines[-1] and _extent(font, (lines[-1] + part).rstrip()) > width:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _cut(font: Font, text: str, width: int) -> str:
     while len(text) > 1 and _extent(font, text) > width:
         text = text[:-1]
     return text

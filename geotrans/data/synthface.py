@@ -21,12 +21,16 @@ SPLITS = {"train": 20_000, "val": 2_000, "test": 2_000}
 TASKS = ("attributes", "aus", "emotion", "modality")
 SPEC = ConditionSpec(attributes=ATTRIBUTES, aus=AUS, emotion=EMOTIONS, modality=MODALITIES, landmarks=True)
 
+_DOMAINS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "attributes": tuple((f"no_{name}", name) for name in ATTRIBUTES),
+    "modality": tuple((first, second) for first in MODALITIES for second in MODALITIES if first != second),
+}
 _IMAGES_PER_IDENTITY = 4
 _MIN_RESOLUTION = 16
 _CHUNK = 16  # pictures drawn together; more no longer fit the cache
 
 # AU sets of the emotions after EMFACS and the Radboud Faces Database (Langner et al., Cognition and Emotion, 2010).
-_EMOTION_AUS: dict[str, dict[str, float]] = {
+EMOTION_AUS: dict[str, dict[str, float]] = {
     "neutral": {},
     "happy": {"AU06": 0.9, "AU12": 1.0, "AU25": 0.8},
     "sad": {"AU01": 1.0, "AU04": 0.55, "AU15": 1.0, "AU17": 0.6},
@@ -41,7 +45,7 @@ _EMOTION_AUS: dict[str, dict[str, float]] = {
 def _emotion_table() -> Tensor:
     table = torch.zeros(len(EMOTIONS), len(AUS))
     for row, name in enumerate(EMOTIONS):
-        for au, value in _EMOTION_AUS[name].items():
+        for au, value in EMOTION_AUS[name].items():
             table[row, AUS.index(au)] = value
     return table
 
@@ -63,11 +67,14 @@ class SynthFace(Dataset):
 
     spec = SPEC
 
-    def __init__(self, split: str, resolution: int, seed: int, task: str, size: int | None) -> None:
+    def __init__(
+        self, split: str, resolution: int, seed: int, task: str, size: int | None, domains: tuple[str, ...] = ()
+    ) -> None:
         self.split = split
         self.resolution = resolution
         self.seed = seed
         self.task = task
+        self.domains = domains
         self.size = SPLITS[split] if size is None else size
         self._split = list(SPLITS).index(split) << 28
 
@@ -89,6 +96,8 @@ class SynthFace(Dataset):
         scene = uniforms(keys(self.seed, 2, pair), SCENE_DRAWS)
         choice = uniforms(keys(self.seed, 3, pair), 64)
         habits = uniforms(keys(self.seed, 4, who), len(AUS) + 1)
+        if self.domains:
+            _fix(choice, self.task, *self.domains)
         source, target = _STATES[self.task](choice, habits)
         names = tuple(f"synthface-{self.split}-{i:06d}" for i in index.tolist())
         return _sample(person, scene, source, target, self.resolution, names)
@@ -100,7 +109,12 @@ class SynthFace(Dataset):
 
 @register_dataset("Drawn faces with true motion: attributes, action units, emotions, modalities", "Apache-2.0")
 def synthface(
-    split: str = "train", resolution: int = 64, seed: int = 0, task: str = "attributes", size: int | None = None
+    split: str = "train",
+    resolution: int = 64,
+    seed: int = 0,
+    task: str = "attributes",
+    size: int | None = None,
+    domains: Sequence[str] = (),
 ) -> SynthFace:
     """Procedural faces, a pair a sample; `task` is what differs in a pair.
 
@@ -110,9 +124,11 @@ def synthface(
         seed: another seed is another population.
         task: attributes, aus, emotion or modality.
         size: number of samples; by default 20000 for train and 2000 else.
+        domains: what every source and what every target is: two modalities, or with task attributes "no_NAME" and
+            "NAME". By default any two.
 
     Raises:
-        ValueError: an unknown split or task, or a resolution or size that is too small.
+        ValueError: an unknown split, task or modality, or a resolution or size that is too small.
     """
     if split not in SPLITS:
         raise ValueError(f"synthface: expected split to be one of {', '.join(SPLITS)}, got {split!r}")
@@ -122,7 +138,11 @@ def synthface(
         raise ValueError(f"synthface: expected a resolution of {_MIN_RESOLUTION} or more, got {resolution}")
     if size is not None and not 0 < size < 1 << 28:
         raise ValueError(f"synthface: expected a size between 1 and {(1 << 28) - 1}, got {size}")
-    return SynthFace(split, resolution, seed, task, size)
+    known = _DOMAINS.get(task, ())
+    if domains and tuple(domains) not in known:
+        pairs = ", ".join("/".join(pair) for pair in known) or "none"
+        raise ValueError(f"synthface: expected domains with task {task} to be one of {pairs}; got {'/'.join(domains)}")
+    return SynthFace(split, resolution, seed, task, size, tuple(domains))
 
 
 def _habits(habits: Tensor) -> Tensor:
@@ -157,6 +177,18 @@ def _attribute_states(choice: Tensor, habits: Tensor) -> tuple[State, State]:
     flips = (1 + (choice[:, 4:5] * 15).long()) >> torch.arange(4) & 1  # any of the 15 ways to differ
     source = _binary_state(bits.float(), choice[:, 5], habits, _photo(choice))
     return source, _binary_state((bits ^ flips.bool()).float(), choice[:, 6], habits, _photo(choice))
+
+
+def _fix(choice: Tensor, task: str, source: str, target: str) -> None:
+    """Set the draws for which every pair is of these two domains."""
+    if task == "modality":
+        first, second = MODALITIES.index(source), MODALITIES.index(target)
+        choice[:, 7] = (first + 0.5) / 4
+        choice[:, 8] = ((second - first - 1) % 4 + 0.5) / 3
+    else:
+        column = ATTRIBUTES.index(target)
+        choice[:, column] = 0.75  # off
+        choice[:, 4] = (2**column - 0.5) / 15  # flips this column alone
 
 
 def _modality_states(choice: Tensor, habits: Tensor) -> tuple[State, State]:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -24,6 +25,7 @@ J = TypeVar("J", bound="Trunk")
 L = TypeVar("L", nn.Conv2d, nn.Linear)
 
 LICENCE = "Apache-2.0"
+STAGES = {"half": 2, "quarter": 4, "eighth": 6}  # of a trunk: where the residual block of each resolution stands
 PINS = {
     "judge_synthface_64": "29f979fe16dc0b38693ce021f43167de30d7ce31d2ff4b76acefc55a3e9eb4ff",
     "judge_identity_64": "75e51c2a1bf58dbc840c6ad9a67957c918bba4d7e4b346efbb076b799791cbef",
@@ -77,6 +79,25 @@ class Trunk(Model):
         embedding: Tensor = self.embed(self.stages(x).flatten(1))
         return embedding
 
+    def maps(self, image: Tensor, layers: Sequence[str] | None = None) -> tuple[Tensor, ...]:
+        """What the residual stages see, (B, C, h, w) each, of (B, 3, H, W) in [-1, 1]; another size is resized first.
+
+        Args:
+            layers: some of "half", "quarter" and "eighth" (of `resolution`), in the order asked for; None: all.
+
+        Raises:
+            ValueError: there is no such layer, or none is asked for.
+        """
+        wanted = tuple(STAGES if layers is None else layers)
+        if not wanted or not set(wanted) <= STAGES.keys():
+            raise ValueError(f"layers: expected some of {', '.join(STAGES)}, got {', '.join(wanted) or 'none'}")
+        x = resize(image, self.cfg.resolution).contiguous(memory_format=torch.channels_last)
+        found: list[Tensor] = []
+        for stage in self.stages[: max(STAGES[name] for name in wanted) + 1]:
+            x = stage(x)
+            found.append(x)
+        return tuple(found[STAGES[name]] for name in wanted)
+
 
 class Judge(Trunk):
     """Reads conditions off a picture."""
@@ -107,7 +128,7 @@ class IdentityJudge(Trunk):
 class JudgeFeature(nn.Module):
     """One part of what a judge reads, as a feature: uint8 (B, 3, H, W) -> float32 (B, D), frozen.
 
-    For losses, `embed` does the same to float images and lets gradients through.
+    For losses, `embed` does the same to float images and lets gradients through; so does `maps`, see `Trunk.maps`.
 
     Args:
         part: a field of `Condition` (probabilities; AU values in [0, 1]), or `features`.
@@ -132,11 +153,15 @@ class JudgeFeature(nn.Module):
             return value.clamp(0, 1)
         return value.sigmoid() if self.part == "attributes" else value.softmax(1)
 
+    def maps(self, image: Tensor, layers: Sequence[str] | None = None) -> tuple[Tensor, ...]:
+        """Inner layers, see `Trunk.maps`."""
+        return self.judge.maps(image, layers)
+
 
 class IdentityFeature(nn.Module):
     """An identity judge as a feature: uint8 (B, 3, H, W) -> unit vectors (B, D), frozen.
 
-    For losses, `embed` does the same to float images and lets gradients through.
+    For losses, `embed` does the same to float images and lets gradients through; so does `maps`, see `Trunk.maps`.
     """
 
     def __init__(self, judge: IdentityJudge) -> None:
@@ -153,6 +178,10 @@ class IdentityFeature(nn.Module):
         """(B, D) of (B, 3, H, W) in [-1, 1]."""
         vectors: Tensor = self.judge(image)
         return vectors
+
+    def maps(self, image: Tensor, layers: Sequence[str] | None = None) -> tuple[Tensor, ...]:
+        """Inner layers, see `Trunk.maps`."""
+        return self.judge.maps(image, layers)
 
 
 def load_judge(cls: type[J], folder: str | Path, sha256: str | None = None) -> J:

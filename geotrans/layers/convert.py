@@ -3,30 +3,59 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
+C = TypeVar("C")
+M = TypeVar("M", bound=nn.Module)
+
 # Statistics that old instance norms tracked and that never entered their output.
 STALE = re.compile(r"(^|\.)(running_mean|running_var|num_batches_tracked)$")
+COUNTER = "num_batches_tracked"
+PARALLEL = "module."  # what `nn.DataParallel` puts before every name
 
 
 def drop_stale(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Without `module.` prefixes and without the running statistics of instance norms."""
-    return {key.removeprefix("module."): value.float() for key, value in state.items() if not STALE.search(key)}
+    """As float32, without `module.` prefixes and without the running statistics of instance norms.
+
+    Raises:
+        ValueError: an entry does not hold finite floating-point numbers.
+    """
+    return _numbers({key: value for key, value in state.items() if not STALE.search(key)})
 
 
 def keep_statistics(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Without `module.` prefixes, and with all statistics, for networks with batch norms.
+    """As float32, without `module.` prefixes and with all statistics, for networks with batch norms.
 
     Files from before PyTorch 0.4.1 did not count the batches; their counts are 0, and nothing but training from there
     with a cumulative average would read them.
+
+    Raises:
+        ValueError: an entry does not hold finite floating-point numbers.
     """
-    kept = {key.removeprefix("module."): value for key, value in state.items()}
-    kept = {key: value.float() if value.is_floating_point() else value for key, value in kept.items()}
+    kept = _numbers(state)
     norms = [key.removesuffix("running_mean") for key in kept if key.endswith("running_mean")]
-    return {**{f"{norm}num_batches_tracked": torch.tensor(0) for norm in norms}, **kept}
+    return {**{f"{norm}{COUNTER}": torch.tensor(0) for norm in norms}, **kept}
+
+
+def _numbers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    parallel = all(key.startswith(PARALLEL) for key in state)
+    numbers: dict[str, Tensor] = {}
+    for key, value in state.items():
+        name = key.removeprefix(PARALLEL) if parallel else key
+        if not name.endswith(COUNTER):
+            if not value.is_floating_point() or not value.numel():
+                raise ValueError(
+                    f"{name}: expected floating-point numbers, got {value.dtype} of shape {tuple(value.shape)}"
+                )
+            value = value.float()
+            if not value.isfinite().all():
+                raise ValueError(f"{name} holds NaN or infinite numbers: the file is damaged, or its training diverged")
+        numbers[name] = value
+    return numbers
 
 
 def rename(state: Mapping[str, Tensor], rules: Mapping[str, str]) -> dict[str, Tensor]:
@@ -39,17 +68,21 @@ def rename(state: Mapping[str, Tensor], rules: Mapping[str, str]) -> dict[str, T
     """
     renamed: dict[str, Tensor] = {}
     for key, value in state.items():
-        parts = key.split(".")
-        for end in range(len(parts), 0, -1):
-            prefix = ".".join(parts[:end])
-            if prefix in rules:
-                renamed[".".join([rules[prefix], *parts[end:]])] = value
-                break
-        else:
+        name = _replaced(key, rules)
+        if name is None:
             raise ValueError(
                 f"unexpected key {key!r}; this family's checkpoints have keys that start with {_few(rules)}"
             )
+        renamed[name] = value
     return renamed
+
+
+def _replaced(key: str, rules: Mapping[str, str]) -> str | None:
+    parts = key.split(".")
+    for end in range(len(parts), 0, -1):
+        if (prefix := ".".join(parts[:end])) in rules:
+            return ".".join([rules[prefix], *parts[end:]])
+    return None
 
 
 def shape_of(state: Mapping[str, Tensor], key: str, dims: int) -> tuple[int, ...]:
@@ -72,6 +105,31 @@ def count(state: Mapping[str, Tensor], pattern: str) -> int:
     return len({match.group(1) for match in found if match})
 
 
+def build(kind: Callable[[C], M], cfg: C, state: Mapping[str, Tensor], rules: Mapping[str, str]) -> M:
+    """The model of a config that was read off shapes, with its weights; nothing is allocated before they fit.
+
+    Args:
+        kind: the model's class.
+        rules: official prefix -> ours, as for `rename`.
+
+    Raises:
+        ValueError: no such model can be built, keys are missing or too many, or shapes differ; the message lists the
+            first of each under their official names.
+    """
+    try:
+        with torch.device("meta"):
+            outline = kind(cfg)
+    except (RuntimeError, OverflowError, TypeError) as error:
+        raise ValueError(f"no network has these shapes: {str(error).splitlines()[0]}") from error
+    back = {ours: official for official, ours in rules.items()}
+    wanted = {_replaced(key, back) or key: tuple(value.shape) for key, value in outline.state_dict().items()}
+    if problems := _differences(wanted, {key: tuple(value.shape) for key, value in state.items()}):
+        raise ValueError(f"the checkpoint does not fit {type(outline).__name__}: {problems}")
+    model = kind(cfg)
+    model.load_state_dict(rename(state, rules))
+    return model
+
+
 def load_strict(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Load every tensor of `state` into `model`, and every tensor of `model` from `state`.
 
@@ -89,17 +147,19 @@ def check_shapes(model: nn.Module, state: Mapping[str, tuple[int, ...]]) -> None
         ValueError: keys are missing or too many, or shapes differ; the message lists the first of each.
     """
     own = {key: tuple(value.shape) for key, value in model.state_dict().items()}
-    missing, extra = [k for k in own if k not in state], [k for k in state if k not in own]
-    shapes = [
-        f"{key} (expected {own[key]}, got {state[key]})" for key in own if key in state and own[key] != state[key]
-    ]
-    problems = [
-        f"{what}: {_few(keys)}"
-        for what, keys in (("missing", missing), ("unexpected", extra), ("shapes", shapes))
-        if keys
-    ]
-    if problems:
-        raise ValueError(f"the weights do not fit {type(model).__name__}: " + "; ".join(problems))
+    if problems := _differences(own, state):
+        raise ValueError(f"the weights do not fit {type(model).__name__}: {problems}")
+
+
+def _differences(wanted: Mapping[str, tuple[int, ...]], got: Mapping[str, tuple[int, ...]]) -> str:
+    kinds = {
+        "missing": [key for key in wanted if key not in got],
+        "unexpected": [key for key in got if key not in wanted],
+        "shapes": [
+            f"{key} (expected {shape}, got {got[key]})" for key, shape in wanted.items() if got.get(key, shape) != shape
+        ],
+    }
+    return "; ".join(f"{kind}: {_few(names)}" for kind, names in kinds.items() if names)
 
 
 def _few(names: object) -> str:

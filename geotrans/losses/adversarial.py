@@ -2,12 +2,14 @@
 
 A critique holds one logit map a scale, above 0 = real. Every loss here takes the mean over the map, then the mean over
 the scales: its weight means the same at any resolution and with any number of scales. Official code that sums over the
-scales (MUNIT, pix2pixHD) is reproduced by a weight times their number.
+scales (MUNIT, pix2pixHD) is reproduced by a weight times their number; the least-squares losses, which both of them
+use, can sum as well.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +21,7 @@ from geotrans.types import Critique
 from registry import register_loss
 
 Elementwise = Callable[[Tensor], Tensor]
+Scales = Literal["mean", "sum"]
 
 
 @register_loss("real", "fake")
@@ -37,27 +40,29 @@ def adv_vanilla_g() -> LossFn:
 
 
 @register_loss("real", "fake")
-def adv_lsgan_d(half: bool = False) -> LossFn:
+def adv_lsgan_d(half: bool = False, scales: Scales = "mean") -> LossFn:
     """Critic side of the least-squares loss: (real - 1)^2 + fake^2; 0 at real = 1 and fake = 0.
 
     Mao et al., 2017.
 
     Args:
-        half: times 1/2, as in that paper, in CycleGAN and in pix2pix.
+        half: times 1/2, as in that paper, in CycleGAN and in pix2pix; not in MUNIT.
+        scales: "sum" adds the scales up, as MUNIT and pix2pixHD do.
     """
-    scale = 0.5 if half else 1.0
-    return _critic_loss(lambda score: scale * (score - 1).square(), lambda score: scale * score.square())
+    factor = 0.5 if half else 1.0
+    return _critic_loss(lambda score: factor * (score - 1).square(), lambda score: factor * score.square(), scales)
 
 
 @register_loss("fake")
-def adv_lsgan_g(half: bool = False) -> LossFn:
+def adv_lsgan_g(half: bool = False, scales: Scales = "mean") -> LossFn:
     """Generator side of the least-squares loss: (fake - 1)^2; 0 at fake = 1.
 
     Args:
         half: times 1/2, as in Mao et al.; CycleGAN halves its critic's loss only.
+        scales: "sum" adds the scales up, as MUNIT and pix2pixHD do.
     """
-    scale = 0.5 if half else 1.0
-    return _generator_loss(lambda score: scale * (score - 1).square())
+    factor = 0.5 if half else 1.0
+    return _generator_loss(lambda score: factor * (score - 1).square(), scales)
 
 
 @register_loss("real", "fake")
@@ -127,16 +132,20 @@ def r1() -> LossFn:
     return loss
 
 
-def _critic_loss(of_real: Elementwise, of_fake: Elementwise) -> LossFn:
+def _critic_loss(of_real: Elementwise, of_fake: Elementwise, scales: Scales = "mean") -> LossFn:
+    over = _reduction(scales)
+
     def loss(inputs: LossInputs) -> Tensor:
-        return _mean(need(inputs.real, "real"), of_real) + _mean(need(inputs.fake, "fake"), of_fake)
+        return over(_each(need(inputs.real, "real"), of_real)) + over(_each(need(inputs.fake, "fake"), of_fake))
 
     return loss
 
 
-def _generator_loss(of_fake: Elementwise) -> LossFn:
+def _generator_loss(of_fake: Elementwise, scales: Scales = "mean") -> LossFn:
+    over = _reduction(scales)
+
     def loss(inputs: LossInputs) -> Tensor:
-        return _mean(need(inputs.fake, "fake"), of_fake)
+        return over(_each(need(inputs.fake, "fake"), of_fake))
 
     return loss
 
@@ -145,8 +154,15 @@ def _same(score: Tensor) -> Tensor:
     return score
 
 
-def _mean(critique: Critique, function: Elementwise) -> Tensor:
-    return torch.stack([per_sample(function(scores)) for scores in _scores(critique)]).mean(0)
+def _each(critique: Critique, function: Elementwise) -> Tensor:
+    """(S, B): the mean over the map of every scale."""
+    return torch.stack([per_sample(function(scores)) for scores in _scores(critique)])
+
+
+def _reduction(scales: Scales) -> Elementwise:
+    if scales not in ("mean", "sum"):
+        raise ValueError(f"scales: expected 'mean' or 'sum', got {scales!r}")
+    return lambda values: values.mean(0) if scales == "mean" else values.sum(0)
 
 
 def _scores(critique: Critique) -> tuple[Tensor, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from torch import Tensor
 
@@ -16,6 +16,7 @@ from geotrans.base import Discriminator
 from geotrans.types import Condition, Critique, Translation
 
 V = TypeVar("V")
+Pass = Literal["output", "cycle"]  # there, and back again
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +29,12 @@ class LossInputs:
         target: the wanted condition.
         output: generator(image, target).
         cycle: generator(output.image, source).
-        same: generator(image, source): the identity translation.
+        same: the identity translation: generator(image, source), or generator(other, target) of a network that knows
+            one direction only.
         truth: (B, 3, H, W) the paired target, where a dataset has one.
-        real: the discriminator on `image`.
+        other: (B, 3, H, W) real pictures in the target's domain, in general of other subjects.
+        rebuilt: (B, 3, H, W) the source from its own content and style codes.
+        real: the discriminator on real pictures: `image`, or `other` where each domain has a discriminator of its own.
         fake: the discriminator on `output.image` (detached in the discriminator's step).
         moved: the discriminator on `output.warped`: what motion alone has achieved.
         motion: the motion discriminator on (`image`, `output.flow`, `target`).
@@ -44,6 +48,8 @@ class LossInputs:
     cycle: Translation | None = None
     same: Translation | None = None
     truth: Tensor | None = None
+    other: Tensor | None = None
+    rebuilt: Tensor | None = None
     real: Critique | None = None
     fake: Critique | None = None
     moved: Critique | None = None
@@ -63,6 +69,15 @@ def need(value: V | None, name: str) -> V:
     if value is None:
         raise ValueError(f"this loss needs {name}, which the training step did not compute")
     return value
+
+
+def translation(inputs: LossInputs, of: Pass) -> Translation:
+    """One of the two passes.
+
+    Raises:
+        ValueError: it is missing.
+    """
+    return need(inputs.output if of == "output" else inputs.cycle, of)
 
 
 def per_sample(value: Tensor) -> Tensor:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from geotrans.losses.base import LossFn, LossInputs, need
-from registry import FEATURES, register_loss
+from geotrans.losses.frozen import frozen
+from registry import register_loss
 
 Embed = Callable[[Tensor], Tensor]
+Picture = Literal["image", "warped"]
 
 
 @register_loss("output")
-def id_cosine(feature: str | Embed = "synthface_identity") -> LossFn:
+def id_cosine(feature: str | Embed = "synthface_identity", of: Picture = "image") -> LossFn:
     """1 - cosine between embeddings of the output and of the source image, in [0, 2]; 0 for one and the same image.
 
     Args:
@@ -24,35 +26,20 @@ def id_cosine(feature: str | Embed = "synthface_identity") -> LossFn:
             registered feature that has one as its method `embed` (called itself it takes bytes, through which no
             gradient passes). A named one is loaded at the first use and moved to the images' device. The default knows
             the drawn faces of the built-in benchmark and no others.
+        of: what is compared with the source: the final image, or the warped one, before painting (DefGAN, Eq. 12).
 
     Raises:
-        ValueError: when first computed, if no gradient passes through the feature.
+        ValueError: `of` is neither; or, when first computed, the feature takes bytes only or cuts the gradient.
     """
-    load = cache(lambda: _named(feature) if isinstance(feature, str) else feature)
+    if of not in ("image", "warped"):
+        raise ValueError(f"of: expected 'image' or 'warped', got {of!r}")
+    embed = frozen(feature, "embed")
 
     def loss(inputs: LossInputs) -> Tensor:
-        embed, image = load(), need(inputs.output, "output").image
+        output = need(inputs.output, "output")
+        image = output.image if of == "image" else need(output.warped, "output.warped (a generator that warps)")
         with torch.no_grad():
             wanted = embed(inputs.image)
-        got = embed(image)
-        if image.requires_grad and torch.is_grad_enabled() and not got.requires_grad:
-            raise ValueError("id_cosine needs a differentiable feature, and this one cuts the gradient; use another")
-        return 1 - F.cosine_similarity(got, wanted, dim=1)
+        return 1 - F.cosine_similarity(embed(image), wanted, dim=1)
 
     return loss
-
-
-def _named(name: str) -> Embed:
-    network = FEATURES.get(name).factory()
-    if not hasattr(network, "embed"):
-        raise ValueError(
-            f"the feature {name!r} takes bytes only (it has no method embed); pass a differentiable function"
-        )
-
-    def embed(image: Tensor) -> Tensor:
-        if isinstance(network, nn.Module):
-            network.to(image.device)
-        features: Tensor = network.embed(image)
-        return features
-
-    return embed

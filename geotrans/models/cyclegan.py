@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from geotrans.base import Generator
-from geotrans.layers.convert import count, drop_stale, keep_statistics, load_strict, rename, shape_of
+from geotrans.layers.convert import build, count, drop_stale, keep_statistics, shape_of
 from geotrans.layers.normed import NormedConv, NormedResBlock, NormedUp
 from geotrans.types import Condition, ConditionSpec, Translation
 from registry import register_generator
@@ -89,9 +89,7 @@ def convert_cyclegan(state: Mapping[str, Tensor]) -> CycleGAN:
     rules[f"model.{last + 7}"] = "decoder.2"
     width = shape_of(state, "model.1.weight", 4)[0]
     cfg = CycleGANConfig(width=width, blocks=blocks, norm="batch" if batch else "instance", dropout=dropout)
-    model = CycleGAN(cfg)
-    load_strict(model, rename(state, rules))
-    return model
+    return build(CycleGAN, cfg, state, rules)
 
 
 def _pair(conv: str, norm: str, ours: str) -> dict[str, str]:

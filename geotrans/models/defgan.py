@@ -150,6 +150,12 @@ def defgan_displace_128() -> DefGANConfig:
 
 
 @register_generator(DefGAN)
+def defgan_displace_64() -> DefGANConfig:
+    """A small DefGAN for the built-in benchmark that moves every pixel on its own, smoothly."""
+    return DefGANConfig(resolution=64, width=16, blocks=4, grid="displacement", upsampling="bilinear")
+
+
+@register_generator(DefGAN)
 def defgan_base_64() -> DefGANConfig:
     """A small DefGAN for the built-in benchmark."""
     return DefGANConfig(resolution=64, width=16, blocks=4)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from geotrans.base import Generator
 from geotrans.layers.blocks import Encoder, UpBlock
-from geotrans.layers.convert import count, drop_stale, load_strict, rename, shape_of
+from geotrans.layers.convert import build, count, drop_stale, shape_of
 from geotrans.layers.normed import NormedConv, NormedResBlock, NormedUp
 from geotrans.models.stargan import StarDiscriminator, StarDiscriminatorConfig, residual_rules
 from geotrans.ops.condition import spatial
@@ -161,9 +161,8 @@ def _generator(
 ) -> GANimation:
     width, channels = shape_of(state, stem, 4)[:2]
     shape_of(state, attention, 4)
-    model = GANimation(GANimationConfig(width=width, blocks=blocks, affine=affine, condition=_columns(channels - 3)))
-    load_strict(model, rename({**state, attention: -state[attention]}, rules))
-    return model
+    cfg = GANimationConfig(width=width, blocks=blocks, affine=affine, condition=_columns(channels - 3))
+    return build(GANimation, cfg, {**state, attention: -state[attention]}, rules)
 
 
 def _discriminator(state: dict[str, Tensor], trunk: str, score: str, label: str) -> GANimationDiscriminator:
@@ -172,10 +171,8 @@ def _discriminator(state: dict[str, Tensor], trunk: str, score: str, label: str)
     columns, _, kernel, _ = shape_of(state, f"{label}.weight", 4)
     constant = sum(a == b for a, b in pairwise(widths))
     cfg = StarDiscriminatorConfig(kernel * 2**layers, widths[0], layers, constant, _columns(columns))
-    model = GANimationDiscriminator(cfg)
     rules = {f"{trunk}.{2 * layer}": f"trunk.{2 * layer}" for layer in range(layers)}
-    load_strict(model, rename(state, {**rules, score: "score", label: "label"}))
-    return model
+    return build(GANimationDiscriminator, cfg, state, {**rules, score: "score", label: "label"})
 
 
 def _columns(count: int) -> ConditionSpec:

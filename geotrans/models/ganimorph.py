@@ -146,7 +146,7 @@ def ganimorph_base_128() -> GANimorphConfig:
 @register_generator(GANimorph)
 def ganimorph_base_64() -> GANimorphConfig:
     """A small GANimorph for the built-in benchmark."""
-    return GANimorphConfig(resolution=64, width=16, blocks=1)
+    return GANimorphConfig(resolution=64, width=12, blocks=1)
 
 
 @register_discriminator(GANimorphDiscriminator)

@@ -6,6 +6,7 @@ Differences from the paper: none for the generator; the discriminator's initiali
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from geotrans.base import Discriminator, Generator
-from geotrans.layers.convert import count, drop_stale, load_strict, rename, shape_of
+from geotrans.layers.convert import build, count, drop_stale, shape_of
 from geotrans.layers.normed import NormedConv, NormedResBlock
 from geotrans.types import Condition, ConditionSpec, Critique, Translation
 from registry import register_discriminator, register_generator
@@ -52,7 +53,8 @@ class MUNIT(Generator):
 
     It paints the image anew: mask 1, residual = painted - source. `intermediates` holds "content" and "style", the
     codes of the input image itself; the losses that reconstruct codes compare them. To translate between domains, one
-    domain's `content` goes into the other's `decode`. H and W divide by 2**downsamples.
+    domain's `content` goes into the other's `decode`; a model with the encoders of one domain and the decoder of the
+    other is such a translator. H and W divide by 2**downsamples.
     """
 
     paper = PAPER
@@ -265,13 +267,22 @@ class _ScaleCritic(nn.Module):
         return self.score(hidden), tuple(features)
 
 
-def convert_munit(state: Mapping[str, Tensor]) -> MUNIT:
-    """An official generator of one domain: the entry "a" or "b" of `gen_*.pt`. All sizes are read off the shapes.
+def convert_munit(state: Mapping[str, Tensor], *, source: str = "", target: str = "") -> MUNIT:
+    """Official generators (`gen_*.pt`, an auto-encoder for each of the domains a and b). Sizes are read off the shapes.
+
+    Args:
+        state: of a whole file, with keys such as a.enc_content..., or of one of its domains.
+        source: for a whole file, the domain of the input, "a" or "b": its encoders are taken.
+        target: the domain of the output, whose decoder is taken; by default the input's.
 
     Raises:
-        ValueError: keys or shapes are not those of the official code.
+        ValueError: keys or shapes are not those of the official code, or no such domain is in the file.
     """
     state = drop_stale(state)
+    if source or target or _domains(state):
+        encoders, decoder = _domain(state, "source", source), _domain(state, "target", target or source)
+        state = {key: value for key, value in encoders.items() if key.startswith("enc_")}
+        state |= {key: value for key, value in decoder.items() if not key.startswith("enc_")}
     width = shape_of(state, "enc_content.model.0.conv.weight", 4)[0]
     mlp_width, style = shape_of(state, "mlp.model.0.fc.weight", 2)
     cfg = MUNITConfig(
@@ -282,9 +293,23 @@ def convert_munit(state: Mapping[str, Tensor]) -> MUNIT:
         style_downsamples=count(state, r"enc_style\.model\.(\d+)\.conv\.weight") - 1,
         condition=style_columns(style),
     )
-    model = MUNIT(cfg)
-    load_strict(model, rename(state, _encoder_rules(cfg) | _decoder_rules(cfg)))
-    return model
+    return build(MUNIT, cfg, state, _encoder_rules(cfg) | _decoder_rules(cfg))
+
+
+def _domains(state: Mapping[str, Tensor]) -> list[str]:
+    """The domains whose networks stand side by side in a state dict; none if it is that of one network."""
+    first = {key.partition(".")[0] for key in state if re.match(r"\w+\.(enc_content|cnns)\.", key)}
+    return sorted(first)
+
+
+def _domain(state: Mapping[str, Tensor], option: str, name: str) -> dict[str, Tensor]:
+    """The network of one domain."""
+    known = _domains(state)
+    if name not in known:
+        if not known:
+            raise ValueError(f"{option}: the checkpoint is of one domain, which has no name; got {name!r}")
+        raise ValueError(f"{option}: expected one of {', '.join(known)}, the domains in the checkpoint; got {name!r}")
+    return {key.removeprefix(f"{name}."): value for key, value in state.items() if key.startswith(f"{name}.")}
 
 
 def _encoder_rules(cfg: MUNITConfig) -> dict[str, str]:
@@ -314,22 +339,27 @@ def _decoder_rules(cfg: MUNITConfig) -> dict[str, str]:
     return rules
 
 
-def convert_munit_discriminator(state: Mapping[str, Tensor]) -> MUNITDiscriminator:
-    """An official discriminator of one domain: the entry "a" or "b" of `dis_*.pt`.
+def convert_munit_discriminator(state: Mapping[str, Tensor], *, domain: str = "") -> MUNITDiscriminator:
+    """An official discriminator of one domain (`dis_*.pt` holds two).
+
+    Args:
+        state: of a whole file, with keys such as a.cnns..., or of one of its domains.
+        domain: for a whole file, "a" or "b".
 
     Raises:
-        ValueError: keys or shapes are not those of the official code.
+        ValueError: keys or shapes are not those of the official code, or no such domain is in the file.
     """
     state = drop_stale(state)
+    if domain or _domains(state):
+        state = _domain(state, "domain", domain)
     width = shape_of(state, "cnns.0.0.conv.weight", 4)[0]
     layers, scales = count(state, r"cnns\.0\.(\d+)\.conv\.weight"), count(state, r"cnns\.(\d+)\.")
-    model = MUNITDiscriminator(MUNITDiscriminatorConfig(width=width, layers=layers, scales=scales))
     rules: dict[str, str] = {}
     for scale in range(scales):
         rules |= {f"cnns.{scale}.{i}.conv": f"critics.{scale}.stages.{i}.0" for i in range(layers)}
         rules[f"cnns.{scale}.{layers}"] = f"critics.{scale}.score"
-    load_strict(model, rename(state, rules))
-    return model
+    cfg = MUNITDiscriminatorConfig(width=width, layers=layers, scales=scales)
+    return build(MUNITDiscriminator, cfg, state, rules)
 
 
 @register_generator(MUNIT)

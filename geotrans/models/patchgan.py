@@ -8,46 +8,49 @@ not N(0, 0.02).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor, nn
 
 from geotrans.base import Discriminator
-from geotrans.layers.convert import count, drop_stale, keep_statistics, load_strict, rename, shape_of
+from geotrans.layers.convert import build, count, drop_stale, keep_statistics, shape_of
 from geotrans.layers.normed import make_norm, needs_bias
+from geotrans.ops.condition import structure_map
 from geotrans.types import Condition, ConditionSpec, Critique
 from registry import register_discriminator
+
+INPUT_PICTURE = ConditionSpec(structure=3)
 
 
 @dataclass(frozen=True)
 class PatchGANConfig:
     """Attributes:
     layers: strided 4x4 convolutions; 3 give a receptive field of 70 pixels, 0 judges single pixels.
-    c_in: channels of the image (6 for an input and output pair side by side).
     norm: "instance" (no scale or shift) or "batch".
+    condition: with `structure`, the net sees that map beside the image; pix2pix's is its input picture, 3 channels.
     """
 
     resolution: int = 256
     width: int = 64
     layers: int = 3
-    c_in: int = 3
     norm: str = "instance"
     condition: ConditionSpec = ConditionSpec()
 
 
 class PatchGAN(Discriminator):
-    """(B, c_in, H, W) -> one map of logits; 256 px give 30 x 30 with three layers. Any size."""
+    """One map of logits, 30 x 30 for 256 px with three layers. Any size. The structure comes before the image."""
 
     paper = "https://arxiv.org/abs/1611.07004"
 
     def __init__(self, cfg: PatchGANConfig) -> None:
         super().__init__(cfg)
-        bias = needs_bias(cfg.norm)
+        bias, c_in = needs_bias(cfg.norm), cfg.condition.structure + 3
         if cfg.layers == 0:
-            self.stages = nn.ModuleList([_pixel(cfg)])
+            self.stages = nn.ModuleList([_pixel(cfg, c_in)])
             self.score = nn.Conv2d(2 * cfg.width, 1, 1, bias=bias)
             return
-        stages: list[nn.Module] = [nn.Sequential(nn.Conv2d(cfg.c_in, cfg.width, 4, 2, 1), nn.LeakyReLU(0.2))]
+        stages: list[nn.Module] = [nn.Sequential(nn.Conv2d(c_in, cfg.width, 4, 2, 1), nn.LeakyReLU(0.2))]
         channels = cfg.width
         for index in range(1, cfg.layers + 1):
             wider = cfg.width * min(2**index, 8)
@@ -60,15 +63,17 @@ class PatchGAN(Discriminator):
     def forward(self, image: Tensor, condition: Condition | None = None, flow: Tensor | None = None) -> Critique:
         features: list[Tensor] = []
         hidden = image
+        if self.cfg.condition.structure:
+            hidden = torch.cat([structure_map(self.cfg.condition, condition, image), image], dim=1)
         for stage in self.stages:
             hidden = stage(hidden)
             features.append(hidden)
         return Critique(scores=(self.score(hidden),), features=(tuple(features),))
 
 
-def _pixel(cfg: PatchGANConfig) -> nn.Module:
+def _pixel(cfg: PatchGANConfig, c_in: int) -> nn.Module:
     return nn.Sequential(
-        nn.Conv2d(cfg.c_in, cfg.width, 1),
+        nn.Conv2d(c_in, cfg.width, 1),
         nn.LeakyReLU(0.2),
         nn.Conv2d(cfg.width, 2 * cfg.width, 1, bias=needs_bias(cfg.norm)),
         make_norm(cfg.norm, 2 * cfg.width),
@@ -89,10 +94,11 @@ def receptive_field(layers: int) -> int:
 def convert_patchgan(state: Mapping[str, Tensor]) -> PatchGAN:
     """An official discriminator of CycleGAN or pix2pix (`*_net_D*.pth`), the 1x1 "pixel" one too.
 
-    Width, depth, input channels and norm are read off keys and shapes.
+    Width, depth and norm are read off keys and shapes. The last three input channels are the image's; those before
+    them, pix2pix's input picture, become the condition's `structure`.
 
     Raises:
-        ValueError: keys or shapes are not those of the official code.
+        ValueError: keys or shapes are not those of the official code, or there are fewer than three input channels.
     """
     state = keep_statistics(state)
     pixel = "net.0.weight" in state
@@ -100,10 +106,11 @@ def convert_patchgan(state: Mapping[str, Tensor]) -> PatchGAN:
     if norm == "instance":
         state = drop_stale(state)
     width, c_in = shape_of(state, "net.0.weight" if pixel else "model.0.weight", 4)[:2]
+    if c_in < 3:
+        raise ValueError(f"expected at least the three channels of an RGB image, got a network that reads {c_in}")
     layers = 0 if pixel else _convolutions(state) - 2
-    model = PatchGAN(PatchGANConfig(width=width, layers=layers, c_in=c_in, norm=norm))
-    load_strict(model, rename(state, _PIXEL_RULES if pixel else _rules(layers)))
-    return model
+    cfg = PatchGANConfig(width=width, layers=layers, norm=norm, condition=ConditionSpec(structure=c_in - 3))
+    return build(PatchGAN, cfg, state, _PIXEL_RULES if pixel else _rules(layers))
 
 
 # The single stage is a sequence of convolution, activation, convolution, norm, activation.
@@ -137,3 +144,15 @@ def patchgan_64() -> PatchGANConfig:
 def pixelgan_256() -> PatchGANConfig:
     """Judges each pixel on its own."""
     return PatchGANConfig(layers=0)
+
+
+@register_discriminator(PatchGAN)
+def pix2pix_d_256() -> PatchGANConfig:
+    """pix2pix's discriminator: the 70 x 70 PatchGAN with batch norm, which sees the input picture too."""
+    return PatchGANConfig(norm="batch", condition=INPUT_PICTURE)
+
+
+@register_discriminator(PatchGAN)
+def pix2pix_d_64() -> PatchGANConfig:
+    """A small pix2pix discriminator for the built-in benchmark: patches of 34 pixels."""
+    return replace(patchgan_64(), norm="batch", condition=INPUT_PICTURE)

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from geotrans.base import Generator
-from geotrans.layers.convert import count, drop_stale, keep_statistics, load_strict, rename, shape_of
+from geotrans.layers.convert import build, count, drop_stale, keep_statistics, shape_of
 from geotrans.layers.normed import make_norm, needs_bias
+from geotrans.ops.condition import structure_map
 from geotrans.types import Condition, ConditionSpec, Translation
 from registry import register_generator
 
@@ -66,18 +67,12 @@ class Pix2Pix(Generator):
         return Translation(painted, warped=image, residual=painted - image, mask=torch.ones_like(image[:, :1]))
 
     def _input(self, image: Tensor, target: Condition) -> Tensor:
-        self.cfg.condition.check(target, len(image))
         if any(side % self.cfg.resolution for side in image.shape[2:]):
             raise ValueError(
                 f"image: expected height and width to be multiples of {self.cfg.resolution}, got "
                 f"{tuple(image.shape[2:])}; resize it, or build the model with another resolution"
             )
-        if not self.cfg.condition.structure or target.structure is None:
-            return image
-        if target.structure.shape[2:] != image.shape[2:]:
-            sizes = [tuple(part.shape[2:]) for part in (image, target.structure)]
-            raise ValueError(f"Condition.structure: expected the image's size {sizes[0]}, got {sizes[1]}; resize it")
-        return target.structure
+        return structure_map(self.cfg.condition, target, image) if self.cfg.condition.structure else image
 
 
 def _down(cfg: Pix2PixConfig, widths: list[int], stage: int) -> nn.Sequential:
@@ -125,9 +120,7 @@ def convert_pix2pix(state: Mapping[str, Tensor], *, dropout: bool = True) -> Pix
         dropout=dropout,
         condition=ConditionSpec(structure=0 if c_in == 3 else c_in),
     )
-    model = Pix2Pix(cfg)
-    load_strict(model, rename(state, _rules(stages)))
-    return model
+    return build(Pix2Pix, cfg, state, _rules(stages))
 
 
 def _rules(stages: int) -> dict[str, str]:
@@ -162,4 +155,4 @@ def pix2pix_unet_128() -> Pix2PixConfig:
 @register_generator(Pix2Pix)
 def pix2pix_unet_64() -> Pix2PixConfig:
     """A small pix2pix for the built-in benchmark."""
-    return Pix2PixConfig(resolution=64, width=16)
+    return Pix2PixConfig(resolution=64, width=10)

@@ -120,7 +120,7 @@ class PortraitDiscriminator(Discriminator):
     """A PatchGAN for each size of the picture (Eq. 6), trained together.
 
     The paper shows each of them two kinds of fakes: the result made smaller, which is `forward`, and the picture that
-    the generator's branch of that size paints, which is `judge`.
+    the generator's branch of that size paints; `examine` sees both, side by side in one map of logits a level.
     """
 
     paper = PAPER
@@ -138,6 +138,14 @@ class PortraitDiscriminator(Discriminator):
             scores=tuple(score for critique in critiques for score in critique.scores),
             features=tuple(maps for critique in critiques for maps in critique.features),
         )
+
+    def examine(self, output: Translation, condition: Condition | None = None) -> Critique:
+        critique: Critique = self(output.image, condition)
+        scores = list(critique.scores)
+        for level in range(1, self.cfg.levels):
+            if (picture := output.intermediates.get(f"image_{level}")) is not None:
+                scores[level] = torch.cat([scores[level], *self.judge(picture, level).scores], dim=3)
+        return Critique(tuple(scores), critique.features)
 
     def judge(self, image: Tensor, level: int) -> Critique:
         """What the PatchGAN of one level says to a picture of its size; level 0 has the size of the result."""

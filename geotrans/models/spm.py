@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from geotrans.base import Discriminator, Generator
 from geotrans.layers.blocks import ConvBlock, Decoder, Encoder, ResBlock, StridedTrunk
-from geotrans.layers.convert import count, drop_stale, load_strict, rename, shape_of
-from geotrans.models.stargan import SYNTHFACE4
+from geotrans.layers.convert import build, count, drop_stale, shape_of
+from geotrans.models.stargan import SYNTHFACE4, label_columns
 from geotrans.ops.condition import spatial
 from geotrans.ops.flow import resize
 from geotrans.ops.warp import from_corner_units, warp
@@ -25,6 +25,7 @@ from registry import register_discriminator, register_generator
 
 PAPER = "https://arxiv.org/abs/1907.01452"
 CELEBA4 = SYNTHFACE4  # SPM's four CelebA attributes are the built-in benchmark's
+SMILING = ConditionSpec(attributes=("Smiling",))
 
 
 @dataclass(frozen=True)
@@ -181,8 +182,13 @@ class MotionDiscriminator(Discriminator):
         return Critique(condition=self.cfg.condition.split(self.label(hidden).flatten(1)))
 
 
-def convert_motion_discriminator(state: Mapping[str, Tensor]) -> MotionDiscriminator:
+def convert_motion_discriminator(
+    state: Mapping[str, Tensor], *, condition: ConditionSpec = ConditionSpec()
+) -> MotionDiscriminator:
     """The authors' `uv_classifier`, which also reads the source's condition.
+
+    Args:
+        condition: what the label's columns are; by default attributes, those of the paper if there are one or four.
 
     Raises:
         ValueError: keys or shapes are not those of the official code.
@@ -191,16 +197,10 @@ def convert_motion_discriminator(state: Mapping[str, Tensor]) -> MotionDiscrimin
     layers = count(state, r"main\.(\d+)\.bias")
     width = shape_of(state, "main.0.weight", 4)[0]
     columns, _, kernel, _ = shape_of(state, f"main.{2 * layers}.weight", 4)
-    spec = (
-        CELEBA4
-        if columns == CELEBA4.size
-        else ConditionSpec(attributes=tuple(f"attribute_{i}" for i in range(columns)))
-    )
+    spec = label_columns(columns, condition, SMILING, CELEBA4)
     cfg = MotionDiscriminatorConfig(kernel * 2**layers, width, layers, True, spec)
-    model = MotionDiscriminator(cfg)
     rules = {f"main.{2 * layer}": f"trunk.{2 * layer}" for layer in range(layers)}
-    load_strict(model, rename(state, {**rules, f"main.{2 * layers}": "label"}))
-    return model
+    return build(MotionDiscriminator, cfg, state, {**rules, f"main.{2 * layers}": "label"})
 
 
 @register_generator(SPM)
@@ -219,6 +219,12 @@ def spm_warp_128() -> SPMConfig:
 def spm_paint_128() -> SPMConfig:
     """The paper's ablation "No M" (Fig. 4): painting alone."""
     return SPMConfig(motion=False)
+
+
+@register_generator(SPM)
+def spm_refine_32() -> SPMConfig:
+    """The low-resolution stage of `spm_pyramid_64`."""
+    return SPMConfig(resolution=32, width=16, blocks=6, refine_blocks=4, motion_stride=4, dead_zone=0.15)
 
 
 @register_generator(SPM)
@@ -243,6 +249,12 @@ def spm_paint_64() -> SPMConfig:
 def spm_motion_d_128() -> MotionDiscriminatorConfig:
     """SPM's motion discriminator, 128 px."""
     return MotionDiscriminatorConfig()
+
+
+@register_discriminator(MotionDiscriminator)
+def spm_motion_d_32() -> MotionDiscriminatorConfig:
+    """A small motion discriminator for the low-resolution stage of `spm_pyramid_64`."""
+    return MotionDiscriminatorConfig(resolution=32, width=16)
 
 
 @register_discriminator(MotionDiscriminator)

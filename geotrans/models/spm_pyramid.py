@@ -17,17 +17,21 @@ from torch.nn import functional as F
 
 from geotrans.base import Generator
 from geotrans.layers.blocks import ConvBlock, ResBlock
-from geotrans.layers.convert import count, drop_stale, load_strict, rename, shape_of
-from geotrans.models.spm import CELEBA4, PAPER, SPM, SPMConfig, authors_unit, spm_refine_64
-from geotrans.models.stargan import StarDiscriminator, StarDiscriminatorConfig, decoder_rules, residual_rules
+from geotrans.layers.convert import build, count, drop_stale, shape_of
+from geotrans.models.spm import CELEBA4, PAPER, SMILING, SPM, SPMConfig, authors_unit, spm_refine_64
+from geotrans.models.stargan import (
+    StarDiscriminator,
+    StarDiscriminatorConfig,
+    decoder_rules,
+    label_columns,
+    residual_rules,
+)
 from geotrans.ops import flow as flow_ops
 from geotrans.ops import images as image_ops
 from geotrans.ops.condition import spatial
 from geotrans.ops.warp import from_corner_units, warp
 from geotrans.types import Condition, ConditionSpec, Translation
 from registry import register_discriminator, register_generator
-
-SMILING = ConditionSpec(attributes=("Smiling",))
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ class SPMPyramidConfig:
 class SPMPyramid(Generator):
     """Coarse-to-fine SPM (Sec. 3.3). H and W divide by 4 * 2**levels.
 
-    `low` is an `SPM`, so that training starts with `pyramid.low.load_state_dict(trained.state_dict())`.
+    Training starts from the stage before (`adopt`): a trained `SPM`, or a trained pyramid of fewer levels.
 
     Intermediates, with k = 0 for the lowest resolution and so on below the result's: `source_k` the resized image,
     `image_k`, `flow_k`, `warped_k`, `residual_k`, `mask_k` as in `Translation`.
@@ -84,6 +88,10 @@ class SPMPyramid(Generator):
     def forward(self, image: Tensor, target: Condition, source: Condition | None = None) -> Translation:
         views = self.views(image)
         return self.render(views, *self.motions(views, target))
+
+    def adopt(self, stage: Generator) -> None:
+        prefix = "low." if isinstance(stage, SPM) else ""
+        self._adopt({prefix + name: value for name, value in stage.state_dict().items()}, whole=False)
 
     def combine(self, image: Tensor, targets: list[Condition], weights: list[float]) -> Translation:
         """One picture from several conditions: their motion fields are summed at every level, then rendered once.
@@ -167,62 +175,81 @@ class Enhance(nn.Sequential):
         )
 
 
-def convert_adspm(state: Mapping[str, Tensor], *, resolution: int | None = None, max_motion: float = 0.1) -> SPMPyramid:
-    """The authors' generator (`Stage2-*-G.ckpt` for 256 px, `Stage3-*-G.ckpt` for 512 px).
+def convert_adspm(
+    state: Mapping[str, Tensor],
+    *,
+    resolution: int | None = None,
+    max_motion: float = 0.1,
+    condition: ConditionSpec = ConditionSpec(),
+) -> SPM | SPMPyramid:
+    """The authors' generator: `Stage1-*-G.ckpt` (128 px, an `SPM`), `Stage2-*` (256 px) or `Stage3-*` (512 px).
 
     Width, numbers of blocks, kernels, levels and condition size are read off the shapes.
 
     Args:
         state: the official state dict.
-        resolution: what the weights were trained at; by default 256 with one level and 512 with two.
+        resolution: what the weights were trained at; by default 128, 256 or 512, by the number of levels.
         max_motion: lambda_w of the training (`coff` in the authors' settings); it is not in the weights.
+        condition: what the label's columns are; by default attributes, those of the paper if there are one or four.
 
     Raises:
         ValueError: keys or shapes are not those of the official code.
     """
+    if resolution is not None and resolution < 1:
+        raise ValueError(f"resolution: expected the side of the pictures in pixels, got {resolution}")
     state = drop_stale(state)
-    suffixes = [suffix for suffix in ("", "512") if f"flow_refine{suffix}.0.weight" in state] or [""]
+    suffixes = [suffix for suffix in ("", "512") if any(f"_refine{suffix}." in key for key in state)]
     width, channels = shape_of(state, "encoding.0.weight", 4)[:2]
-    cfg = SPMPyramidConfig(
+    low = SPMConfig(
         resolution=resolution or 128 * 2 ** len(suffixes),
         width=width,
         blocks=count(state, r"encoding\.(\d+)\.main\."),
         refine_blocks=count(state, r"refine\.(\d+)\.main\."),
         max_motion=max_motion,
         mask_kernel=shape_of(state, "att_mask.6.weight", 4)[3],
-        kernels=tuple(shape_of(state, f"flow_refine{suffix}.0.weight", 4)[3] for suffix in suffixes),
+        condition=label_columns(channels - 3, condition, SMILING, CELEBA4),
+    )
+    if not suffixes:
+        return build(SPM, low, state, _low_rules(low, ""))
+    kernels = tuple(shape_of(state, f"flow_refine{suffix}.0.weight", 4)[3] for suffix in suffixes)
+    cfg = SPMPyramidConfig(
+        low.resolution,
+        low.width,
+        low.blocks,
+        low.refine_blocks,
+        low.max_motion,
+        low.mask_kernel,
+        kernels=kernels,
         mask_twice=True,
         align_corners=True,
-        condition=_columns(channels - 3),
+        condition=low.condition,
     )
-    model = SPMPyramid(cfg)
-    load_strict(model, rename(state, _rules(cfg, suffixes)))
-    return model
+    return build(SPMPyramid, cfg, state, _low_rules(low, "low.") | _enhance_rules(suffixes))
 
 
-def _rules(cfg: SPMPyramidConfig, suffixes: list[str]) -> dict[str, str]:
-    """Official key -> ours."""
+def _low_rules(cfg: SPMConfig, ours: str) -> dict[str, str]:
+    """Official key -> that of an `SPM` whose own keys start with `ours`."""
     rules = {
-        f"encoding.{3 * block + layer}": f"low.encoder.{block}.{layer}" for block in range(3) for layer in range(2)
+        f"encoding.{3 * block + layer}": f"{ours}encoder.{block}.{layer}" for block in range(3) for layer in range(2)
     }
     for block in range(cfg.blocks):
-        rules |= residual_rules(f"encoding.{9 + block}.main", f"low.encoder.{3 + block}")
-    rules |= decoder_rules("flow_pred", "low.motion", first=0) | decoder_rules("att_mask", "low.mask", first=0)
-    rules |= {"refine.0": "low.refine.0.0", "refine.1": "low.refine.0.1"}
+        rules |= residual_rules(f"encoding.{9 + block}.main", f"{ours}encoder.{3 + block}")
+    rules |= decoder_rules("flow_pred", f"{ours}motion", first=0) | decoder_rules("att_mask", f"{ours}mask", first=0)
+    rules |= {"refine.0": f"{ours}refine.0.0", "refine.1": f"{ours}refine.0.1"}
     for block in range(cfg.refine_blocks):
-        rules |= residual_rules(f"refine.{3 + block}.main", f"low.refine.{1 + block}")
-    rules[f"refine.{3 + cfg.refine_blocks}"] = f"low.refine.{1 + cfg.refine_blocks}"
+        rules |= residual_rules(f"refine.{3 + block}.main", f"{ours}refine.{1 + block}")
+    return {**rules, f"refine.{3 + cfg.refine_blocks}": f"{ours}refine.{1 + cfg.refine_blocks}"}
+
+
+def _enhance_rules(suffixes: list[str]) -> dict[str, str]:
+    """Official key -> ours for the small nets of every level."""
+    rules: dict[str, str] = {}
     for level, suffix in enumerate(suffixes):
         for official, ours in (("flow", "motion"), ("mask", "mask"), ("app", "residual")):
             theirs = f"{official}_refine{suffix}"
             rules |= {f"{theirs}.{layer}": f"{ours}.{level}.0.{layer}" for layer in range(2)}
             rules |= residual_rules(f"{theirs}.3.main", f"{ours}.{level}.1") | {f"{theirs}.4": f"{ours}.{level}.2"}
     return rules
-
-
-def _columns(size: int) -> ConditionSpec:
-    known = {SMILING.size: SMILING, CELEBA4.size: CELEBA4}
-    return known.get(size, ConditionSpec(attributes=tuple(f"attribute_{index}" for index in range(size))))
 
 
 @register_generator(SPMPyramid)

@@ -8,7 +8,7 @@ testing.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import torch
@@ -16,13 +16,17 @@ from torch import Tensor, nn
 
 from geotrans.base import Discriminator, Generator
 from geotrans.layers.blocks import Decoder, Encoder, StridedTrunk
-from geotrans.layers.convert import count, drop_stale, load_strict, rename, shape_of
+from geotrans.layers.convert import build, count, drop_stale, shape_of
 from geotrans.ops.condition import spatial
 from geotrans.types import Condition, ConditionSpec, Critique, Translation
 from registry import register_discriminator, register_generator
 
 PAPER = "https://arxiv.org/abs/1711.09020"
 CELEBA5 = ConditionSpec(attributes=("Black_Hair", "Blond_Hair", "Brown_Hair", "Male", "Young"))
+RAFD8 = ConditionSpec(emotion=("angry", "contemptuous", "disgusted", "fearful", "happy", "neutral", "sad", "surprised"))
+# The joint label of two datasets: which of them it speaks of is the mask vector of the paper's Sec. 3.3. What the other
+# one labels is unknown and 0, and the discriminator reads labels and no mask.
+CELEBA_RAFD = ConditionSpec(CELEBA5.attributes, emotion=RAFD8.emotion, modality=("celeba", "rafd"))
 SYNTHFACE4 = ConditionSpec(attributes=("Smiling", "Arched_Eyebrows", "Big_Nose", "Pointy_Nose"))
 
 
@@ -91,11 +95,14 @@ class StarDiscriminator(Discriminator):
         return Critique(scores=(self.score(hidden),), condition=label)
 
 
-def convert_stargan(state: Mapping[str, Tensor]) -> StarGAN:
+def convert_stargan(state: Mapping[str, Tensor], *, condition: ConditionSpec = ConditionSpec()) -> StarGAN:
     """The official generator (`*-G.ckpt`): width, number of blocks and of attributes are read off the shapes.
 
+    Args:
+        condition: what the columns of the label are; by default attributes, CelebA's five if there are five.
+
     Raises:
-        ValueError: keys or shapes are not those of the official code.
+        ValueError: keys or shapes are not those of the official code, or `condition` has another number of columns.
     """
     state = drop_stale(state)
     width, channels = shape_of(state, "main.0.weight", 4)[:2]
@@ -104,29 +111,23 @@ def convert_stargan(state: Mapping[str, Tensor]) -> StarGAN:
     for block in range(blocks):
         rules |= residual_rules(f"main.{9 + block}.main", f"encoder.{3 + block}")
     rules |= decoder_rules("main", "decoder", first=9 + blocks)
-    names = tuple(f"attribute_{index}" for index in range(channels - 3))
-    model = StarGAN(StarGANConfig(width=width, blocks=blocks, condition=_columns(names, CELEBA5)))
-    load_strict(model, rename(state, rules))
-    return model
+    cfg = StarGANConfig(width=width, blocks=blocks, condition=label_columns(channels - 3, condition, CELEBA5))
+    return build(StarGAN, cfg, state, rules)
 
 
-def convert_star_discriminator(state: Mapping[str, Tensor]) -> StarDiscriminator:
-    """The official discriminator (`*-D.ckpt`).
-
-    Raises:
-        ValueError: keys or shapes are not those of the official code.
-    """
+def convert_star_discriminator(
+    state: Mapping[str, Tensor], *, condition: ConditionSpec = ConditionSpec()
+) -> StarDiscriminator:
+    """The official discriminator (`*-D.ckpt`); `condition` and errors as for `convert_stargan`."""
     state = drop_stale(state)
     layers = count(state, r"main\.(\d+)\.weight")
     widths = [shape_of(state, f"main.{2 * layer}.weight", 4)[0] for layer in range(layers)]
     attributes, _, kernel, _ = shape_of(state, "conv2.weight", 4)
     constant = sum(a == b for a, b in pairwise(widths))
-    names = tuple(f"attribute_{index}" for index in range(attributes))
-    cfg = StarDiscriminatorConfig(kernel * 2**layers, widths[0], layers, constant, _columns(names, CELEBA5))
-    model = StarDiscriminator(cfg)
+    columns = label_columns(attributes, condition, CELEBA5)
+    cfg = StarDiscriminatorConfig(kernel * 2**layers, widths[0], layers, constant, columns)
     rules = {f"main.{2 * layer}": f"trunk.{2 * layer}" for layer in range(layers)}
-    load_strict(model, rename(state, {**rules, "conv1": "score", "conv2": "label"}))
-    return model
+    return build(StarDiscriminator, cfg, state, {**rules, "conv1": "score", "conv2": "label"})
 
 
 def residual_rules(official: str, ours: str) -> dict[str, str]:
@@ -150,14 +151,42 @@ def decoder_rules(official: str, ours: str, first: int) -> dict[str, str]:
     }
 
 
-def _columns(names: tuple[str, ...], default: ConditionSpec) -> ConditionSpec:
-    return default if len(names) == default.size else ConditionSpec(attributes=names)
+def label_columns(size: int, given: ConditionSpec, *known: ConditionSpec) -> ConditionSpec:
+    """What the `size` columns of an official label are: as given, else the known spec of that size, else numbered.
+
+    Raises:
+        ValueError: another number of columns is given.
+    """
+    if given.size not in (0, size):
+        raise ValueError(f"condition: expected {size} columns, as the checkpoint has, got {given.size}")
+    if given.size:
+        return given
+    numbered = ConditionSpec(attributes=tuple(f"attribute_{index}" for index in range(size)))
+    return next((spec for spec in known if spec.size == size), numbered)
 
 
 @register_generator(StarGAN)
 def stargan_base_128() -> StarGANConfig:
     """StarGAN as in the paper: CelebA, five attributes, 128 px."""
     return StarGANConfig()
+
+
+@register_generator(StarGAN)
+def stargan_base_256() -> StarGANConfig:
+    """StarGAN at 256 px."""
+    return StarGANConfig(resolution=256)
+
+
+@register_generator(StarGAN)
+def stargan_both_128() -> StarGANConfig:
+    """StarGAN trained on CelebA and RaFD together: the label is five attributes, eight emotions and a mask."""
+    return StarGANConfig(condition=CELEBA_RAFD)
+
+
+@register_generator(StarGAN)
+def stargan_both_256() -> StarGANConfig:
+    """StarGAN for CelebA and RaFD together, at 256 px."""
+    return StarGANConfig(resolution=256, condition=CELEBA_RAFD)
 
 
 @register_generator(StarGAN)
@@ -170,6 +199,30 @@ def stargan_base_64() -> StarGANConfig:
 def star_d_128() -> StarDiscriminatorConfig:
     """StarGAN's discriminator: CelebA, five attributes, 128 px."""
     return StarDiscriminatorConfig()
+
+
+@register_discriminator(StarDiscriminator)
+def star_d_256() -> StarDiscriminatorConfig:
+    """StarGAN's discriminator at 256 px."""
+    return StarDiscriminatorConfig(resolution=256)
+
+
+@register_discriminator(StarDiscriminator)
+def star_both_d_128() -> StarDiscriminatorConfig:
+    """StarGAN's discriminator for CelebA and RaFD together."""
+    return StarDiscriminatorConfig(condition=replace(CELEBA_RAFD, modality=()))
+
+
+@register_discriminator(StarDiscriminator)
+def star_both_d_256() -> StarDiscriminatorConfig:
+    """StarGAN's discriminator for CelebA and RaFD together, at 256 px."""
+    return replace(star_both_d_128(), resolution=256)
+
+
+@register_discriminator(StarDiscriminator)
+def star_d_32() -> StarDiscriminatorConfig:
+    """A small discriminator for the low-resolution stage of `spm_pyramid_64`."""
+    return StarDiscriminatorConfig(resolution=32, width=16, layers=4, condition=SYNTHFACE4)
 
 
 @register_discriminator(StarDiscriminator)

@@ -114,9 +114,7 @@ def write_image(path: str | Path, image: Tensor) -> None:
     batch = image[None] if image.ndim == 3 else image
     if batch.ndim != 4 or batch.shape[:2] != (1, 3):
         raise ValueError(f"image: expected shape (3, H, W) or (1, 3, H, W), got {tuple(image.shape)}")
-    kind = Image.registered_extensions().get(path.suffix.lower())
-    if kind is None or kind not in Image.SAVE:
-        raise ValueError(f"{path}: no image format has the suffix {path.suffix!r}; use .png or .jpg")
+    kind = image_format(path)
     levels = batch if batch.dtype == torch.uint8 else to_uint8(batch.detach())
     pixels = levels[0].permute(1, 2, 0).cpu().numpy()
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -126,6 +124,19 @@ def write_image(path: str | Path, image: Tensor) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def image_format(path: str | Path) -> str:
+    """The Pillow format that a file name's suffix stands for.
+
+    Raises:
+        ValueError: it stands for none that can be written.
+    """
+    path = Path(path)
+    kind = Image.registered_extensions().get(path.suffix.lower())
+    if kind is None or kind not in Image.SAVE:
+        raise ValueError(f"{path}: no image format has the suffix {path.suffix!r}; use .png or .jpg")
+    return kind
 
 
 def resize(image: Tensor, size: int | tuple[int, int]) -> Tensor:

@@ -1,4 +1,4 @@
-"""Landmarks as pictures."""
+"""Landmarks as pictures, and their mirror images."""
 
 from __future__ import annotations
 
@@ -30,6 +30,28 @@ def _part_segments(start: int, stop: int, closed: bool) -> list[tuple[int, int]]
 
 
 IBUG68_SEGMENTS = tuple(segment for part in _PARTS for segment in _part_segments(*part))
+
+# Point i of a mirrored face is point IBUG68_MIRROR[i] of the face: the left mouth corner becomes the right one.
+IBUG68_MIRROR = (
+    *range(16, -1, -1),  # jaw
+    *range(26, 16, -1),  # brows
+    *range(27, 31),  # bridge of the nose
+    *range(35, 30, -1),  # base of the nose
+    *(45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40),  # eyes
+    *(54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55),  # outer lips
+    *(64, 63, 62, 61, 60, 67, 66, 65),  # inner lips
+)
+
+
+def mirror_landmarks(landmarks: Tensor) -> Tensor:
+    """iBUG-68 landmarks (B, 68, 2) of the mirrored picture: x changes its sign, left and right points change places.
+
+    Raises:
+        ValueError: another shape.
+    """
+    if landmarks.ndim != 3 or landmarks.shape[1:] != (68, 2):
+        raise ValueError(f"landmarks: expected shape (B, 68, 2), got {tuple(landmarks.shape)}")
+    return landmarks[:, list(IBUG68_MIRROR)] * landmarks.new_tensor([-1.0, 1.0])
 
 
 def draw_landmarks(

@@ -11,31 +11,40 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from geotrans.base import Discriminator, Generator, config_from_dict
-from geotrans.data.base import Dataset, loader
-from geotrans.factory import create_dataset, create_discriminator, create_model
+from geotrans.base import Discriminator, Generator
+from geotrans.data.base import loader
 from geotrans.losses.base import LossInputs
-from geotrans.train.cache import Cached
+from geotrans.train.build import build_networks, open_dataset
 from geotrans.train.checkpoint import Checkpoint, load_optimizer_tensors, optimizer_tensors
 from geotrans.train.log import DivergedError, RunningMeans
-from geotrans.train.recipe import Options, Recipe, check_recipe, differences, warmup_terms
+from geotrans.train.pool import ImagePool
+from geotrans.train.recipe import Recipe, check_recipe, differences, low_terms, warmup_terms
 from geotrans.train.schedule import Shuffle, average, learning_rate, mix
-from geotrans.train.step import Batch, Networks, Terms, discriminator_inputs, generator_inputs, make_batch
-from geotrans.types import VECTOR_FIELDS, Sample, Translation
-from registry import DISCRIMINATORS, GENERATORS, suggest
+from geotrans.train.step import (
+    Batch,
+    Networks,
+    Terms,
+    discriminator_inputs,
+    generator_inputs,
+    low_stage,
+    make_batch,
+)
+from geotrans.types import Sample, Translation
 
 
 class Trainer:
     """Networks, optimisers and losses of a recipe, at some step of its run.
 
     Args:
+        data: the folder of a dataset that reads files.
         workers: processes that read data; 0 reads in this one.
         cache: keep the dataset in memory if it takes no more bytes than that, and no `workers` read it.
 
@@ -44,27 +53,48 @@ class Trainer:
         ValueError: the recipe does not fit its networks, its data or the number of processes.
     """
 
-    def __init__(self, recipe: Recipe, accelerator: Accelerator, *, workers: int = 0, cache: int = 0) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        accelerator: Accelerator,
+        *,
+        data: Path | None = None,
+        workers: int = 0,
+        cache: int = 0,
+    ) -> None:
         check_recipe(recipe)
-        self.recipe, self.accelerator, self.workers = recipe, accelerator, workers
+        self.recipe, self.accelerator, self.data, self.workers = recipe, accelerator, data, workers
         self.step = 0
         self.g_terms, self.d_terms = Terms(recipe.g_losses), Terms(recipe.d_losses)
         self.warmup_terms = Terms(warmup_terms(recipe))
-        self.dataset = self._open_dataset(cache if not workers else 0)
+        self.low_terms = (Terms(low_terms(recipe.g_losses)), Terms(low_terms(recipe.d_losses)))
+        self.others = _others(recipe)
+        pairs = bool(self.others) or "truth" in self.g_terms.needs | self.d_terms.needs
+        self.dataset = open_dataset(recipe, data, cache if not workers else 0, truth=pairs)
         torch.manual_seed(mix(recipe.seed, "weights"))
-        self.networks = self._build_networks()
+        self.networks = build_networks(recipe, accelerator)
+        self.ways = self._ways()
         self.reads = self.networks.generator.cfg.condition
-        self.ema = copy.deepcopy(self.networks.generator).eval().requires_grad_(False) if recipe.ema_halflife else None
-        self.g_parameters = _parameters(self.networks.generator, self.networks.motion)
-        self.d_parameters = _parameters(self.networks.discriminator)
+        self.ema = _average_of(self.networks.generator) if recipe.ema_halflife else None
+        self.back_ema = _average_of(self.networks.back) if recipe.ema_halflife and self.networks.back else None
+        nets = self.networks
+        self.g_parameters = _parameters(nets.generator, nets.motion, nets.back)
+        self.d_parameters = _parameters(*self._judges())
         self.g_optim = _adam(self.g_parameters, recipe.g_optim.betas)
         self.d_optim = _adam(self.d_parameters, recipe.d_optim.betas)
         self.means = RunningMeans()
 
     @property
+    def published(self) -> dict[str, Generator]:
+        """Tag -> generator with the weights to publish: the moving average, or the last ones if there is none."""
+        back = self.back_ema or self.networks.back
+        found = {self.recipe.tag: self.ema or self.networks.generator}
+        return found if back is None else {**found, self.recipe.back_tag: back}
+
+    @property
     def averaged(self) -> Generator:
-        """The generator with the weights to publish: the moving average, or the last ones if there is none."""
-        return self.networks.generator if self.ema is None else self.ema
+        """The generator with the weights to publish; see `published`."""
+        return self.published[self.recipe.tag]
 
     @property
     def images(self) -> int:
@@ -93,6 +123,7 @@ class Trainer:
         """Everything that the next step depends on, under `part/key`."""
         parts: dict[str, Mapping[str, Tensor]] = {name: module.state_dict() for name, module in self._modules().items()}
         parts |= {name: optimizer_tensors(optimizer) for name, optimizer in self._optimizers().items()}
+        parts |= {name: pool.tensors() for name, pool in self._pools().items()}
         return {f"{part}/{key}": value for part, tensors in parts.items() for key, value in tensors.items()}
 
     def load(self, checkpoint: Checkpoint) -> None:
@@ -115,6 +146,8 @@ class Trainer:
             module.load_state_dict(checkpoint.part(name))
         for name, optimizer in self._optimizers().items():
             load_optimizer_tensors(optimizer, checkpoint.part(name))
+        for name, pool in self._pools().items():
+            pool.load(checkpoint.part(name))
         self.step = checkpoint.step
 
     def rates(self) -> dict[str, float]:
@@ -135,51 +168,73 @@ class Trainer:
                 raise DivergedError(f"the weights of the {name} are not finite after step {self.step}")
 
     def _warmup_step(self, batch: Batch) -> None:
-        inputs = discriminator_inputs(self.networks, self.warmup_terms.needs, batch, None)
-        self._descend("warmup", self.warmup_terms, inputs, self.d_optim, self.d_parameters, self.recipe.warmup.lr)
+        ways = [(networks, self._turned(batch, way)) for way, networks in enumerate(self.ways)]
+        parts = [
+            _Part("warmup", 1.0, self.warmup_terms, discriminator_inputs(networks, self.warmup_terms.needs, seen, None))
+            for networks, seen in ways
+        ]
+        self._descend(parts, self.d_optim, self.d_parameters, self.recipe.warmup.lr)
 
     def _adversarial_step(self, batches: list[Batch]) -> None:
         recipe = self.recipe
+        learns = bool(self.d_terms) and (self.step - recipe.warmup_steps) % recipe.d_every == 0
         for batch in batches[:-1]:
-            if self.d_terms:
+            if learns:
                 with torch.no_grad():
-                    output = self._translate(batch)
-                self._discriminator_step(batch, output)
-        batch = batches[-1]
-        output = self._translate(batch)
-        if self.d_terms:
-            self._discriminator_step(batch, output)
-        if self.networks.discriminator is not None:
-            self.networks.discriminator.requires_grad_(False)
-        inputs = generator_inputs(self.networks, self.g_terms.needs, batch, output)
-        rate = learning_rate(recipe.g_optim, self.images, recipe.total_images)
-        self._descend("g", self.g_terms, inputs, self.g_optim, self.g_parameters, rate)
-        if self.networks.discriminator is not None:
-            self.networks.discriminator.requires_grad_(True)
-        if self.ema is not None:
-            average(self.ema, self.networks.generator, recipe.ema_halflife, recipe.batch_size, self.images)
+                    passes = self._translate(batch)
+                self._discriminator_step(passes)
+        passes = self._translate(batches[-1])
+        if learns:
+            self._discriminator_step(passes)
+        self._generator_step(passes)
+        forget = recipe.ema_halflife, recipe.batch_size, self.images
+        for averaged, current in ((self.ema, self.networks.generator), (self.back_ema, self.networks.back)):
+            if averaged is not None and current is not None:
+                average(averaged, current, *forget)
 
-    def _discriminator_step(self, batch: Batch, output: Translation) -> None:
-        inputs = discriminator_inputs(self.networks, self.d_terms.needs, batch, output)
+    def _discriminator_step(self, passes: Sequence[_Pass]) -> None:
+        parts = []
+        for one in passes:
+            inputs = discriminator_inputs(one.networks, self.d_terms.needs, one.batch, one.output)
+            parts.append(_Part(f"d{one.label}", 1.0, self.d_terms, inputs))
+            if one.networks.low is not None:
+                networks, batch, output = low_stage(one.networks, one.batch, one.output)
+                terms = self.low_terms[1]
+                inputs = discriminator_inputs(networks, terms.needs, batch, output)
+                parts.append(_Part("d_low", self.recipe.low_weight, terms, inputs))
         rate = learning_rate(self.recipe.d_optim, self.images, self.recipe.total_images)
-        self._descend("d", self.d_terms, inputs, self.d_optim, self.d_parameters, rate)
+        self._descend(parts, self.d_optim, self.d_parameters, rate)
+
+    def _generator_step(self, passes: Sequence[_Pass]) -> None:
+        for judge in self._judges():
+            judge.requires_grad_(False)
+        parts = []
+        for one in passes:
+            inputs = generator_inputs(one.networks, self.g_terms.needs, one.batch, one.output)
+            parts.append(_Part(f"g{one.label}", 1.0, self.g_terms, inputs))
+            if one.networks.low is not None:
+                networks, batch, output = low_stage(one.networks, one.batch, one.output)
+                terms = self.low_terms[0]
+                inputs = generator_inputs(networks, terms.needs, batch, output)
+                parts.append(_Part("g_low", self.recipe.low_weight, terms, inputs))
+        rate = learning_rate(self.recipe.g_optim, self.images, self.recipe.total_images)
+        self._descend(parts, self.g_optim, self.g_parameters, rate)
+        for judge in self._judges():
+            judge.requires_grad_(True)
 
     def _descend(
-        self,
-        side: str,
-        terms: Terms,
-        inputs: LossInputs,
-        optimizer: Adam | None,
-        parameters: Sequence[Tensor],
-        rate: float,
+        self, parts: Sequence[_Part], optimizer: Adam | None, parameters: Sequence[Tensor], rate: float
     ) -> None:
-        """One optimiser step on the sum of `terms`."""
-        total, means = terms(inputs)
-        self.means.add(tuple(f"{side}/{name}" for name in terms.names), means)
+        """One optimiser step on the weighted sum of `parts`."""
+        sums = []
+        for part in parts:
+            total, means = part.terms(part.inputs)
+            self.means.add(tuple(f"{part.label}/{name}" for name in part.terms.names), means)
+            sums.append(part.weight * total)
         if optimizer is None:
             return
         optimizer.zero_grad(set_to_none=True)
-        total.backward()  # type: ignore[no-untyped-call]
+        torch.stack(sums).sum().backward()  # type: ignore[no-untyped-call]
         self._average_gradients(parameters)
         if self.recipe.grad_clip:
             nn.utils.clip_grad_norm_(parameters, self.recipe.grad_clip)
@@ -195,11 +250,21 @@ class Trainer:
         for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
             gradient.copy_(part.view_as(gradient))
 
-    def _translate(self, batch: Batch) -> Translation:
-        return self.networks.translate(batch.image, batch.target, batch.source)
+    def _translate(self, batch: Batch) -> list[_Pass]:
+        """The generators' outputs, one for each way that this recipe translates."""
+        passes = []
+        for way, networks in enumerate(self.ways):
+            seen = self._turned(batch, way)
+            output = networks.translate(seen.image, seen.target, seen.source)
+            passes.append(_Pass("_back" if way else "", networks, seen, output))
+        return passes
+
+    @staticmethod
+    def _turned(batch: Batch, way: int) -> Batch:
+        return batch.reversed() if way else batch
 
     def _batch(self, sample: Sample) -> Batch:
-        return make_batch(sample.to(self.accelerator.device), self.reads, self.dataset.spec)
+        return make_batch(sample.to(self.accelerator.device), self.reads, self.dataset.spec, self.others)
 
     def _samples(self, phase: str, batch_size: int, start: int, stop: int) -> Iterator[Sample]:
         world = self.accelerator.num_processes
@@ -226,57 +291,65 @@ class Trainer:
         self.step += 1
         return self.step
 
+    def _judges(self) -> list[Discriminator]:
+        """The networks that the discriminator's optimiser trains."""
+        nets = self.networks
+        return [net for net in (nets.discriminator, nets.low, nets.back_discriminator) if net is not None]
+
     def _modules(self) -> dict[str, nn.Module]:
-        found = {
-            "generator": self.networks.generator,
-            "discriminator": self.networks.discriminator,
-            "motion": self.networks.motion,
-            "ema": self.ema,
-        }
-        return {name: module for name, module in found.items() if module is not None}
+        averages = {"ema": self.ema, "back_ema": self.back_ema}
+        return {**self.networks.modules(), **{name: net for name, net in averages.items() if net is not None}}
+
+    def _pools(self) -> dict[str, ImagePool]:
+        found: dict[str, ImagePool | None] = {}
+        for way, networks in enumerate(self.ways):
+            found |= {f"fakes{way}": networks.fakes, f"reals{way}": networks.reals}
+        return {name: pool for name, pool in found.items() if pool is not None}
 
     def _optimizers(self) -> dict[str, Adam]:
         found = {"g_optim": self.g_optim, "d_optim": self.d_optim}
         return {name: optimizer for name, optimizer in found.items() if optimizer is not None}
 
-    def _open_dataset(self, cache: int) -> Dataset:
-        dataset = create_dataset(self.recipe.dataset, **self.recipe.dataset_options)
-        cached = Cached(dataset, truth="truth" in self.g_terms.needs | self.d_terms.needs)
-        return cached if cache and cached.nbytes() <= cache else dataset
-
-    def _build_networks(self) -> Networks:
-        recipe, device = self.recipe, self.accelerator.device
-        generator = create_model(
-            recipe.generator, **_revived(GENERATORS.get(recipe.generator).factory(), recipe.generator_options)
-        )
-        _zero(generator, recipe.zero_init)
-        judges = []
-        for name, options in (
-            (recipe.discriminator, recipe.discriminator_options),
-            (recipe.motion_discriminator, recipe.motion_options),
-        ):
-            network = (
-                None
-                if name is None
-                else create_discriminator(name, **_revived(DISCRIMINATORS.get(name).factory(), options))
-            )
-            if network is not None:
-                _check_columns(generator, network, str(name))
-                if recipe.d_init == "kaiming":
-                    network.apply(_kaiming)
-                network.to(device).train()
-            judges.append(network)
-        return Networks(
-            generator.to(device).train(), judges[0], judges[1], self.accelerator.autocast, recipe.instance_noise
-        )
+    def _ways(self) -> tuple[Networks, ...]:
+        there = replace(self.networks, fakes=_pool(self.recipe.fake_pool), reals=_pool(self.recipe.real_pool))
+        if self.recipe.directions == "one":
+            return (there,)
+        return there, self.networks.reversed(_pool(self.recipe.fake_pool), _pool(self.recipe.real_pool))
 
 
-def _zero(generator: Generator, names: Sequence[str]) -> None:
-    parameters = dict(generator.named_parameters())
-    for name in names:
-        if name not in parameters:
-            raise ValueError(f"zero_init: the generator has no parameter {name!r}; {suggest(name, parameters)}")
-        nn.init.zeros_(parameters[name])
+@dataclass(frozen=True, slots=True)
+class _Pass:
+    """A batch translated in one way."""
+
+    label: str
+    networks: Networks
+    batch: Batch
+    output: Translation
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Terms of one side, what they see, how much their sum counts, and where they stand in the log."""
+
+    label: str
+    weight: float
+    terms: Terms
+    inputs: LossInputs
+
+
+def _others(recipe: Recipe) -> str:
+    """Which pictures besides its sources a recipe learns from, as in `make_batch`."""
+    if recipe.real != "source":
+        return recipe.real
+    return "" if recipe.directions == "one" else "target"
+
+
+def _pool(size: int) -> ImagePool | None:
+    return ImagePool(size) if size else None
+
+
+def _average_of(generator: Generator) -> Generator:
+    return copy.deepcopy(generator).eval().requires_grad_(False)
 
 
 def _parameters(*networks: nn.Module | None) -> list[nn.Parameter]:
@@ -290,32 +363,3 @@ def _adam(parameters: list[nn.Parameter], betas: tuple[float, float]) -> Adam | 
 def _all_finite(parameters: Iterator[Tensor]) -> bool:
     sums = [parameter.detach().abs().sum() for parameter in parameters]
     return not sums or bool(torch.stack(sums).sum().isfinite())
-
-
-def _kaiming(module: nn.Module) -> None:
-    """He initialisation for leaky rectifiers: activations keep their size from the first step on."""
-    if isinstance(module, (nn.Conv2d, nn.Linear)):
-        nn.init.kaiming_normal_(module.weight, a=0.01)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
-
-
-def _revived(entry_cfg: Any, options: Options) -> dict[str, Any]:
-    """Options as the config's types: what a JSON recipe holds as an object becomes the config that it stands for."""
-    return {
-        name: config_from_dict(type(getattr(entry_cfg, name)), value)
-        if isinstance(value, Mapping) and hasattr(entry_cfg, name)
-        else value
-        for name, value in options.items()
-    }
-
-
-def _check_columns(generator: Generator, judge: Discriminator, name: str) -> None:
-    """A discriminator that reads a condition must read the generator's, or its losses compare unlike columns."""
-    wanted, got = generator.cfg.condition, judge.cfg.condition
-    for part in VECTOR_FIELDS:
-        if getattr(got, part) and getattr(got, part) != getattr(wanted, part):
-            columns = [", ".join(getattr(spec, part)) or "none" for spec in (got, wanted)]
-            raise ValueError(
-                f"{name} reads {part} {columns[0]}, the generator {columns[1]}; give both the same condition"
-            )

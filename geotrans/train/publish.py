@@ -12,33 +12,41 @@ from typing import Any
 import torch
 
 from geotrans.base import config_to_dict, count_parameters
-from geotrans.factory import card_facts, save_folder
+from geotrans.publishing import card_facts, save_folder
 from geotrans.train.loop import Trainer
 from geotrans.train.recipe import Recipe
 from hub import card
 
 
-def publish(trainer: Trainer, path: Path, seconds: float, *, half: bool = False) -> Path:
-    """Write the trained generator as a published folder; nothing is scored.
+def publish(trainer: Trainer, folder: Path, seconds: float, *, half: bool = False) -> list[Path]:
+    """Write what was trained as published folders, `folder/GENERATOR.TAG`; nothing is scored.
 
     Args:
         seconds: wall-clock time of the whole run.
         half: store the weights in float16.
+
+    Returns:
+        The folder of the generator, and of a twin's second one.
     """
     recipe = trainer.recipe
     training = {**training_cost(trainer, seconds), "average": _average(recipe)}
-    facts = card_facts(trainer.averaged, f"{recipe.generator}.{recipe.tag}", {"name": recipe.dataset})
-    facts = replace(facts, parameters=count_parameters(trainer.networks.generator))
-    return save_folder(
-        copy.deepcopy(trainer.averaged).cpu().requires_grad_(True),
-        path,
-        arch=recipe.generator,
-        tag=recipe.tag,
-        results={"training": training},
-        readme=card.render(facts, {"training": training}),
-        dataset={"name": recipe.dataset, "options": recipe.dataset_options},
-        half=half,
-    )
+    paths = []
+    for tag, generator in trainer.published.items():
+        name = f"{recipe.generator}.{tag}"
+        facts = card_facts(generator, name, {"name": recipe.dataset})
+        facts = replace(facts, parameters=count_parameters(trainer.networks.generator))
+        path = save_folder(
+            copy.deepcopy(generator).cpu().requires_grad_(True),
+            folder / name,
+            arch=recipe.generator,
+            tag=tag,
+            results={"training": training},
+            readme=card.render(facts, {"training": training}),
+            dataset={"name": recipe.dataset, "options": recipe.dataset_options},
+            half=half,
+        )
+        paths.append(path)
+    return paths
 
 
 def training_cost(trainer: Trainer, seconds: float) -> dict[str, Any]:

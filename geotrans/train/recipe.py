@@ -16,7 +16,7 @@ from registry import DATASETS, DISCRIMINATORS, GENERATORS, LOSSES
 Options = Mapping[str, Any]
 
 _KNOWN_NEEDS = {f.name for f in fields(LossInputs)}
-_GENERATOR_ONLY = {"cycle", "same", "moved", "motion"}
+_GENERATOR_ONLY = {"cycle", "same", "rebuilt", "moved", "motion"}
 _NEEDS_DISCRIMINATOR = {"real", "fake", "moved", "critic"}
 
 
@@ -66,9 +66,22 @@ class Recipe:
     Attributes:
         discriminator: None trains the generator on its other losses alone.
         motion_discriminator: reads the condition off the motion; learns together with the generator.
+        low_discriminator: of a coarse-to-fine generator: judges pictures of its lowest resolution, those of that stage
+            and the result made smaller, against the source made smaller (SPM, Sec. 3.3). It learns by those of
+            `d_losses`, and teaches by those of `g_losses`, that read nothing but images and critiques of them.
+        low_weight: of the low discriminator's losses beside the others.
+        start: a published model whose weights the generator starts from: one of the same shape, or the stage before.
+        directions: "one" translates each picture to its target. "both" learns from each pair the other way round too,
+            with the same networks. "twin" does so with a generator and a discriminator of that way's own: two domains.
+        back_tag: what follows the generator's name in the published folder of a twin's second generator.
+        real: which real pictures a discriminator sees: the source; the target's, of any subject ("target"), where it
+            knows one domain only; or the paired target ("truth").
         batch_size: images a step over all processes together.
         total_images: images that generator steps see; the last batch is a full one.
         n_critic: discriminator steps a generator step, each on fresh images; the generator takes the last of them.
+        d_every: the discriminator steps in every so manieth generator step only.
+        fake_pool: generated pictures kept, half of which a discriminator's step sees in place of new ones (CycleGAN).
+        real_pool: real pictures kept, half of which a generator's losses see in place of new ones (PortraitGAN).
         zero_init: parameters of the generator that start at 0, by name: with the last convolution of its motion among
             them it starts without moving anything.
         d_init: "kaiming" replaces the discriminators' own initialisation, so that a small budget is not spent on
@@ -89,12 +102,22 @@ class Recipe:
     discriminator_options: Options = field(default_factory=dict)
     motion_discriminator: str | None = None
     motion_options: Options = field(default_factory=dict)
+    low_discriminator: str | None = None
+    low_options: Options = field(default_factory=dict)
+    low_weight: float = 0.5
+    start: str = ""
+    directions: Literal["one", "both", "twin"] = "one"
+    back_tag: str = ""
+    real: Literal["source", "target", "truth"] = "source"
     dataset_options: Options = field(default_factory=dict)
     g_optim: Optim = Optim()
     d_optim: Optim = Optim()
     batch_size: int = 16
     total_images: int = 16_000
     n_critic: int = 1
+    d_every: int = 1
+    fake_pool: int = 0
+    real_pool: int = 0
     warmup: Warmup = Warmup()
     zero_init: tuple[str, ...] = ()
     d_init: Literal["default", "kaiming"] = "default"
@@ -105,7 +128,7 @@ class Recipe:
     tag: str = "untagged"
 
     def __post_init__(self) -> None:
-        for name in ("generator_options", "discriminator_options", "motion_options", "dataset_options"):
+        for name in (f.name for f in fields(self) if f.name.endswith("_options")):
             object.__setattr__(self, name, _as_read(getattr(self, name)))
 
     @property
@@ -172,7 +195,7 @@ def check_recipe(recipe: Recipe) -> None:
     """
     GENERATORS.get(recipe.generator)
     DATASETS.get(recipe.dataset)
-    for name in (recipe.discriminator, recipe.motion_discriminator):
+    for name in (recipe.discriminator, recipe.motion_discriminator, recipe.low_discriminator):
         if name is not None:
             DISCRIMINATORS.get(name)
     _check_numbers(recipe)
@@ -188,12 +211,24 @@ def check_recipe(recipe: Recipe) -> None:
         )
     if recipe.warmup.images and not warmup_terms(recipe):
         raise ValueError("warmup.images: none of d_losses reads real images alone; set it to 0 or add a cls_ loss")
+    if (recipe.directions == "twin") != bool(recipe.back_tag):
+        raise ValueError('back_tag: a twin has one, for its second generator, and nothing else has; see "directions"')
+    if recipe.directions == "twin" and recipe.real == "source":
+        raise ValueError('real: a twin\'s discriminators know one domain each; expected "target" or "truth"')
 
 
 def warmup_terms(recipe: Recipe) -> tuple[LossTerm, ...]:
     """Those of `d_losses` that need no generator."""
     without = {"fake", "output", "critic"}
     return tuple(term for term in recipe.d_losses if not without & set(LOSSES.get(term.name).info.needs))
+
+
+def low_terms(terms: tuple[LossTerm, ...]) -> tuple[LossTerm, ...]:
+    """Those of `terms` that a low discriminator is trained by, or trains by."""
+    read = {"real", "fake", "source", "target", "critic", "output"}
+    judged = {"real", "fake", "critic"}
+    needs = {term.name: set(LOSSES.get(term.name).info.needs) for term in terms}
+    return tuple(term for term in terms if needs[term.name] <= read and needs[term.name] & judged)
 
 
 def _check_term(recipe: Recipe, side: str, term: LossTerm) -> None:
@@ -215,6 +250,7 @@ def _check_numbers(recipe: Recipe) -> None:
         "batch_size": recipe.batch_size,
         "total_images": recipe.total_images,
         "n_critic": recipe.n_critic,
+        "d_every": recipe.d_every,
         "warmup.batch_size": recipe.warmup.batch_size,
     }
     for name, count in least_one.items():
@@ -227,6 +263,9 @@ def _check_numbers(recipe: Recipe) -> None:
         "d_optim.decay_images": recipe.d_optim.decay_images,
         "warmup.images": recipe.warmup.images,
         "warmup.lr": recipe.warmup.lr,
+        "low_weight": recipe.low_weight,
+        "fake_pool": recipe.fake_pool,
+        "real_pool": recipe.real_pool,
         "ema_halflife": recipe.ema_halflife,
         "grad_clip": recipe.grad_clip,
     }

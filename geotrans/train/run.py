@@ -28,6 +28,7 @@ examples:
   python -m geotrans.train spm_refine_64_synthface
   python -m geotrans.train spm_refine_64_synthface --resume
   python -m geotrans.train spm_refine_64_synthface --output runs/slow --set g_optim.lr=1e-4 total_images=50000
+  python -m geotrans.train spm_refine_128_celeba --data ~/celeba
   python -m geotrans.train runs/slow/recipe.json --output runs/again
   accelerate launch --num_processes 4 -m geotrans.train spm_refine_64_synthface --mixed-precision bf16
 """
@@ -43,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--show", action="store_true", help="print the recipe as JSON, with --set applied, and stop")
     add("--set", nargs="+", action="extend", default=[], metavar="FIELD=VALUE", help="change fields of the recipe")
     add("--output", type=Path, metavar="DIR", help="the run's folder (default: runs/RECIPE)")
+    add("--data", type=Path, metavar="DIR", help="the folder of a dataset that reads files")
     add("--resume", action="store_true", help="go on from the newest checkpoint in --output")
     add("--device", metavar="NAME", help="cpu, cuda, cuda:1, mps (default: the best there is)")
     add("--mixed-precision", choices=("no", "bf16"), default="no", help="bf16 runs the networks in bfloat16")
@@ -88,6 +90,7 @@ def _train(recipe: Recipe, arguments: argparse.Namespace) -> None:
         torch.set_num_threads(arguments.threads)
     session = Session(
         arguments.output or Path("runs") / _label(arguments.recipe),
+        data=arguments.data,
         resume=arguments.resume,
         workers=arguments.workers,
         cache_mb=arguments.cache,
@@ -97,7 +100,7 @@ def _train(recipe: Recipe, arguments: argparse.Namespace) -> None:
     )
     published = train(recipe, session, accelerator)
     if accelerator.is_main_process:
-        print(published)
+        print("\n".join(map(str, published)))
 
 
 def _accelerator(device: str | None, mixed_precision: str) -> Accelerator:

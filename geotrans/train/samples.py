@@ -11,6 +11,7 @@ from geotrans import viz
 from geotrans.data.base import Dataset
 from geotrans.factory import create_dataset
 from geotrans.ops.images import write_image
+from geotrans.train.build import with_root
 from geotrans.train.loop import Trainer
 from geotrans.train.recipe import Recipe
 from geotrans.train.step import make_batch
@@ -26,7 +27,7 @@ class SampleSheet:
 
     def __init__(self, trainer: Trainer, folder: Path, count: int = 8) -> None:
         self._trainer, self._folder = trainer, folder
-        dataset = _validation(trainer.recipe)
+        dataset = _validation(trainer.recipe, trainer.data)
         self._sample = dataset.batch(range(min(count, len(dataset))))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(trainer.recipe.seed)
@@ -45,8 +46,8 @@ class SampleSheet:
         return path
 
 
-def _validation(recipe: Recipe) -> Dataset:
-    options = dict(recipe.dataset_options)
+def _validation(recipe: Recipe, data: Path | None) -> Dataset:
+    options = with_root(recipe.dataset, recipe.dataset_options, data)
     if "split" in inspect.signature(DATASETS.get(recipe.dataset).factory).parameters:
         options["split"] = "val"
     return create_dataset(recipe.dataset, **options)

@@ -25,6 +25,7 @@ class Session:
 
     Attributes:
         output: the run's folder.
+        data: the folder of a dataset that reads files.
         resume: go on from the newest checkpoint in `output`, if there is one.
         workers: processes that read data; 0 reads in this one.
         cache_mb: keep the dataset in memory if it takes no more megabytes than that, and `workers` is 0.
@@ -35,6 +36,7 @@ class Session:
     """
 
     output: Path
+    data: Path | None = None
     resume: bool = False
     workers: int = 0
     cache_mb: int = 1024
@@ -44,21 +46,21 @@ class Session:
     half: bool = False
 
 
-def train(recipe: Recipe, session: Session, accelerator: Accelerator | None = None) -> Path:
-    """Train a recipe and write the published folder.
+def train(recipe: Recipe, session: Session, accelerator: Accelerator | None = None) -> list[Path]:
+    """Train a recipe and write the published folder, or folders.
 
     Args:
         accelerator: device, number of processes and precision; by default what the environment says.
 
     Returns:
-        The published folder, `output/published/GENERATOR.TAG`.
+        `output/published/GENERATOR.TAG`; a twin has two of them.
 
     Raises:
         LookupError: a name in the recipe is not registered.
         ValueError: the recipe cannot be trained, `output` holds something else, or a loss is no longer finite.
     """
     accelerator = accelerator or Accelerator()
-    trainer = Trainer(recipe, accelerator, workers=session.workers, cache=session.cache_mb << 20)
+    trainer = Trainer(recipe, accelerator, data=session.data, workers=session.workers, cache=session.cache_mb << 20)
     seconds = _open(session, trainer)
     accelerator.wait_for_everyone()
     run = _Run(trainer, session, seconds)
@@ -66,11 +68,11 @@ def train(recipe: Recipe, session: Session, accelerator: Accelerator | None = No
         run.to_the_end()
     finally:
         run.log.close()
-    published = session.output / "published" / f"{recipe.generator}.{recipe.tag}"
+    folder = session.output / "published"
     if accelerator.is_main_process:
-        publish(trainer, published, run.seconds(), half=session.half)
+        publish(trainer, folder, run.seconds(), half=session.half)
     accelerator.wait_for_everyone()
-    return published
+    return [folder / f"{recipe.generator}.{tag}" for tag in trainer.published]
 
 
 class _Run:

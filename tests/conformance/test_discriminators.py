@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from geotrans import DISCRIMINATORS, create_discriminator
-from geotrans.factory import random_condition
+from geotrans.recorded import random_condition
 
 
 def tiny(name):
@@ -19,9 +19,8 @@ def tiny(name):
 
 def example(model, batch=2):
     side = model.cfg.resolution
-    channels = getattr(model.cfg, "c_in", 3)
     generator = torch.Generator().manual_seed(1)
-    image = torch.rand(batch, channels, side, side, generator=generator) * 2 - 1
+    image = torch.rand(batch, 3, side, side, generator=generator) * 2 - 1
     flow = 0.1 * (torch.rand(batch, 2, side, side, generator=generator) - 0.5)
     return image, random_condition(model.cfg.condition, batch, side, side, seed=2), flow
 

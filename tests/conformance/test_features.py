@@ -69,3 +69,28 @@ def test_two_of_one_name_are_independent(named: tuple[str, Feature]) -> None:
     assert isinstance(other, nn.Module)
     first = {parameter.data_ptr() for parameter in feature.parameters()}
     assert first.isdisjoint(parameter.data_ptr() for parameter in other.parameters())
+
+
+def test_inner_layers_and_embeddings_let_gradients_through_row_by_row(named: tuple[str, Feature]) -> None:
+    _, feature = named
+    methods = [method for method in ("maps", "embed") if hasattr(feature, method)]
+    if not methods:
+        pytest.skip("takes bytes only")
+    for method in methods:
+        image = (torch.rand(2, 3, 64, 64) * 2 - 1).requires_grad_()
+        found = getattr(feature, method)(image)
+        for values in [found] if isinstance(found, Tensor) else found:
+            (gradient,) = torch.autograd.grad(values[1].sum(), image, retain_graph=True)
+            assert gradient[1].abs().max() > 0
+            assert gradient[0].abs().max() == 0
+
+
+def test_inner_layers_are_picked_by_name(named: tuple[str, Feature]) -> None:
+    _, feature = named
+    if not hasattr(feature, "maps"):
+        pytest.skip("has no maps")
+    image = torch.rand(1, 3, 64, 64) * 2 - 1
+    every = feature.maps(image)
+    assert len({values.shape for values in every}) == len(every) > 1
+    with pytest.raises(ValueError, match=r"layers.*: expected some of .*, got nothing_like_it"):
+        feature.maps(image, ["nothing_like_it"])

@@ -9,7 +9,7 @@ import torch
 
 from geotrans import GENERATORS, create_model, save_folder, verify_folder
 from geotrans.base import config_from_dict, config_to_dict
-from geotrans.factory import random_condition
+from geotrans.recorded import random_condition
 
 SIDE = 64
 # Fields that make a network small, where its config has them.

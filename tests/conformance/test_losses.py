@@ -1,5 +1,7 @@
 """What every registered loss keeps, whoever wrote it."""
 
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -10,15 +12,31 @@ from geotrans.types import Condition, Critique, Translation
 from registry import LOSSES
 
 BATCH, SIZE, SEED = 3, 6, 11
+KERNELS = (5, 3, 1, 1), (4, 5, 3, 3)
+CODES = {"content": (4, 3, 3), "style": (2,)}
 
 
 def embed(image):
     """A smooth stand-in for a face network: (B, 3, H, W) -> (B, 4)."""
-    weight = torch.linspace(-1, 1, 3 * SIZE * SIZE * 4, device=image.device, dtype=image.dtype).view(-1, 4).sin()
-    return torch.tanh(image.flatten(1) @ weight)
+    weight = torch.linspace(0, 60, 3 * SIZE * SIZE * 4, dtype=torch.float64).view(-1, 4).sin()
+    return torch.tanh(0.2 * image.flatten(1) @ weight.to(image))
 
 
-OPTIONS = {"id_cosine": {"feature": embed}}  # losses that cannot be made, or tested, with their defaults
+def maps(image, layers):
+    """A smooth stand-in for the inner layers of a network: (B, 3, H, W) -> (B, 5, H, W) and (B, 4, H - 2, W - 2)."""
+    weights = [torch.linspace(0, 40, math.prod(shape), dtype=torch.float64).view(shape).sin() for shape in KERNELS]
+    first = torch.tanh(F.conv2d(image, weights[0].to(image)))
+    return first, torch.tanh(F.conv2d(first, weights[1].to(image)))
+
+
+# Losses that cannot be made, or tested, with their defaults.
+OPTIONS = {
+    "id_cosine": {"feature": embed},
+    "ms_ssim": {"window": 3, "scales": 2, "k1": 0.03, "k2": 0.05},
+    "perc_vgg19": {"feature": maps, "weights": (1.0, 0.5)},
+    "style_vgg19": {"feature": maps},
+    "texture_gram": {"feature": maps},
+}
 
 # Scores of real and fake at which an adversarial loss has the value in its docstring, and that value. A linear critic
 # whose gradient has norm 1 is what `gradient_penalty` wants and what `r1` charges 1. Others are 0 at a perfect match.
@@ -54,19 +72,22 @@ def tensors():
     def one_hot(n):
         return F.one_hot(torch.randint(n, (BATCH,), generator=random), n).float()
 
-    images = {name: normal(3, SIZE, SIZE).tanh() for name in ("image", "truth", "output", "cycle", "same")}
+    pictures = ("image", "truth", "other", "output", "cycle", "same", "rebuilt")
+    images = {name: normal(3, SIZE, SIZE).tanh() for name in pictures}
     motion = {"flow": 0.7 * normal(2, SIZE, SIZE), "mask": normal(1, SIZE, SIZE).sigmoid()}
+    motion |= {"cycle.flow": 0.7 * normal(2, SIZE, SIZE), "cycle.mask": normal(1, SIZE, SIZE).sigmoid()}
+    codes = {f"{side}.{kind}": normal(*shape) for side in ("output", "cycle") for kind, shape in CODES.items()}
     painted = {"warped": normal(3, SIZE, SIZE).tanh(), "residual": normal(3, SIZE, SIZE).tanh()}
     conditions, judged = {}, {}
     for side in ("source", "target"):
         conditions |= {f"{side}.attributes": normal(4).gt(0).float(), f"{side}.aus": normal(5).sigmoid()}
-        conditions |= {f"{side}.emotion": one_hot(8), f"{side}.modality": one_hot(4)}
+        conditions |= {f"{side}.emotion": one_hot(8), f"{side}.modality": one_hot(4), f"{side}.style": normal(2)}
     for side in ("real", "fake", "moved", "motion"):
         judged |= {f"{side}.fine": normal(1, 3, 3), f"{side}.coarse": normal(1, 2, 2)}
         judged |= {f"{side}.layer0": normal(4, 3, 3), f"{side}.layer1": normal(5, 2, 2)}
         judged |= {f"{side}.attributes": normal(4), f"{side}.aus": normal(5)}
         judged |= {f"{side}.emotion": normal(8), f"{side}.modality": normal(4)}
-    return images | motion | painted | conditions | judged
+    return images | motion | codes | painted | conditions | judged
 
 
 def critic_weight(dtype=torch.float32):
@@ -74,8 +95,11 @@ def critic_weight(dtype=torch.float32):
 
 
 def inputs_of(t, critic):
-    def condition(side):
-        return Condition(**{part: t[f"{side}.{part}"] for part in ("attributes", "aus", "emotion", "modality")})
+    def condition(side, *more):
+        return Condition(**{part: t[f"{side}.{part}"] for part in ("attributes", "aus", "emotion", "modality", *more)})
+
+    def codes(side):
+        return {kind: t[f"{side}.{kind}"] for kind in CODES}
 
     def critique(side):
         features = ((t[f"{side}.layer0"],), (t[f"{side}.layer1"],))
@@ -83,12 +107,14 @@ def inputs_of(t, critic):
 
     return LossInputs(
         image=t["image"],
-        source=condition("source"),
-        target=condition("target"),
-        output=Translation(t["output"], t["flow"], t["warped"], t["residual"], t["mask"]),
-        cycle=Translation(t["cycle"]),
+        source=condition("source", "style"),
+        target=condition("target", "style"),
+        output=Translation(t["output"], t["flow"], t["warped"], t["residual"], t["mask"], codes("output")),
+        cycle=Translation(t["cycle"], t["cycle.flow"], mask=t["cycle.mask"], intermediates=codes("cycle")),
         same=Translation(t["same"]),
         truth=t["truth"],
+        other=t["other"],
+        rebuilt=t["rebuilt"],
         real=critique("real"),
         fake=critique("fake"),
         moved=critique("moved"),
@@ -141,7 +167,7 @@ def test_gradients_are_those_of_finite_differences(name):
         torch.autograd.gradcheck(lambda w: evaluate(name, inputs_of(t, Critic(w))), weight.requires_grad_())
         return
     # What a loss may hold fixed: the data, and the discriminator's view of a real image.
-    fixed = ("image", "truth", "source", "target", "real.layer")
+    fixed = ("image", "truth", "other", "source", "target", "real.layer")
     free = [key for key in t if not key.startswith(fixed)]
 
     def value(*leaves):
@@ -153,7 +179,7 @@ def test_gradients_are_those_of_finite_differences(name):
 @every_loss
 def test_reaches_something_that_is_trained(name):
     t, weight = tensors(), critic_weight().requires_grad_()
-    free = [value.requires_grad_() for key, value in t.items() if not key.startswith(("source", "target", "truth"))]
+    free = [value.requires_grad_() for key, value in t.items() if not key.startswith(("source", "target", "truth", "other"))]
     evaluate(name, inputs_of(t, Critic(weight))).sum().backward()
     gradients = [leaf.grad for leaf in [*free, weight] if leaf.grad is not None]
     assert any(gradient.any() for gradient in gradients)
@@ -172,8 +198,9 @@ def test_is_finite_in_bfloat16(name):
 def test_has_the_documented_value_at_a_perfect_match(name):
     real, fake, expected = PERFECT.get(name, (0.0, 0.0, 0.0))
     t = tensors()
-    t |= {key: t["image"] for key in ("truth", "output", "cycle", "same", "warped")}
-    t |= {key: torch.zeros_like(t[key]) for key in ("flow", "mask", "residual")}
+    t |= {key: t["image"] for key in ("truth", "other", "output", "cycle", "same", "rebuilt", "warped")}
+    t |= {key: torch.zeros_like(t[key]) for key in ("flow", "mask", "residual", "cycle.flow", "cycle.mask")}
+    t |= {"cycle.content": t["output.content"], "cycle.style": t["target.style"]}
     sides = (("real", real, "source"), ("fake", fake, "target"), ("moved", 0.0, "target"), ("motion", 0.0, "target"))
     for side, score, owner in sides:
         t |= {f"{side}.{scale}": torch.full_like(t[f"{side}.{scale}"], score) for scale in ("fine", "coarse")}

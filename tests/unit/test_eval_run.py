@@ -19,9 +19,9 @@ from eval.metrics.base import EvalBatch
 from eval.networks import Networks
 from eval.protocol import Protocol, create_protocol
 from eval.results import BoardResult, Results, environment, now, read_results, to_json, write_results
+from geotrans import create_model, save_folder
 from geotrans.base import Generator
 from geotrans.data.base import Dataset
-from geotrans.factory import create_model, save_folder
 from geotrans.ops.images import to_uint8
 from geotrans.ops.warp import warp
 from geotrans.types import Condition, ConditionSpec, Sample, Translation

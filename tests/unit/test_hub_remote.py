@@ -18,9 +18,9 @@ import geotrans
 import registry.weights
 from geotrans import create_model, list_models, model_info, save_folder, verify_folder
 from geotrans.cli import main
-from geotrans.factory import random_condition
 from geotrans.models.spm import SPM
 from geotrans.models.stargan import StarGAN
+from geotrans.recorded import random_condition
 from hub.download import from_hub, resolve, weights_digest
 from hub.files import read_json, sha256, write_json
 from hub.folder import FILES, bundled_folders

@@ -95,6 +95,16 @@ def test_scales_count_alike_whatever_their_size():
     torch.testing.assert_close(value, torch.full((2,), -2.5))
 
 
+@pytest.mark.parametrize("half", [False, True])
+def test_least_squares_may_add_the_scales_up(half):
+    real, fake = (Critique(tuple(torch.randn(2, 1, side, side) for side in (8, 4, 2))) for _ in range(2))
+    inputs = LossInputs(IMAGE, real=real, fake=fake)
+    for loss in (adv_lsgan_d, adv_lsgan_g):
+        torch.testing.assert_close(loss(half=half, scales="sum")(inputs), 3 * loss(half=half)(inputs))
+        with pytest.raises(ValueError, match="scales: expected 'mean' or 'sum', got 'max'"):
+            loss(scales="max")
+
+
 def test_a_critique_without_scores_says_so():
     with pytest.raises(ValueError, match="expected a critique with scores"):
         adv_hinge_g()(LossInputs(IMAGE, fake=Critique()))

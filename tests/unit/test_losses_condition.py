@@ -6,10 +6,13 @@ import torch
 from geotrans.losses.base import LossInputs
 from geotrans.losses.condition import (
     cls_au_mse_fake,
+    cls_au_mse_moved,
     cls_au_mse_real,
     cls_bce_fake,
+    cls_bce_moved,
     cls_bce_real,
     cls_ce_fake,
+    cls_ce_moved,
     cls_ce_real,
     motion_cls,
 )
@@ -74,6 +77,25 @@ def test_real_is_held_to_the_source_and_fake_to_the_target(real, fake, part):
     for loss in (real(), fake()):
         assert (loss(inputs) < loss(swapped)).all()
     torch.testing.assert_close(real()(inputs), fake()(inputs))
+
+
+@pytest.mark.parametrize(
+    ("moved", "fake", "part"),
+    [
+        (cls_bce_moved, cls_bce_fake, "attributes"),
+        (cls_ce_moved, cls_ce_fake, "emotion"),
+        (lambda: cls_ce_moved(part="modality"), lambda: cls_ce_fake(part="modality"), "modality"),
+        (cls_au_mse_moved, cls_au_mse_fake, "aus"),
+        (lambda: cls_au_mse_moved(reduction="sum"), lambda: cls_au_mse_fake(reduction="sum"), "aus"),
+    ],
+)
+def test_the_warped_image_is_read_as_the_output_is(moved, fake, part):
+    goal, values = torch.eye(3), torch.randn(2, 3, 3)
+    target = Condition(**{part: goal})
+    inputs = LossInputs(IMAGE, target=target, moved=read(**{part: values[0]}), fake=read(**{part: values[1]}))
+    painted = LossInputs(IMAGE, target=target, fake=inputs.moved)
+    assert torch.equal(moved()(inputs), fake()(painted))
+    assert (moved()(inputs) != fake()(inputs)).any()
 
 
 @pytest.mark.parametrize(

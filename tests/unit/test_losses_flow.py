@@ -2,7 +2,15 @@ import pytest
 import torch
 
 from geotrans.losses.base import LossInputs
-from geotrans.losses.flow import flow_fold, flow_identity, flow_tv
+from geotrans.losses.flow import (
+    flow_compose,
+    flow_fold,
+    flow_identity,
+    flow_identity_cycle,
+    flow_tv,
+    flow_tv_cycle,
+)
+from geotrans.ops.flow import compose
 from geotrans.types import Translation
 
 
@@ -63,6 +71,33 @@ def test_folds_cost_and_moves_do_not():
     flow = torch.cat([mirror, shrink, torch.full_like(mirror, 0.4)])
     torch.testing.assert_close(flow_fold()(moved(flow)), torch.tensor([1.0, 0.0, 0.0]), atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(flow_fold(margin=0.2)(moved(flow)), torch.tensor([1.2, 0.05, 0.0]), atol=1e-5, rtol=1e-5)
+
+
+def there_and_back(flow, back):
+    return LossInputs(flow, output=Translation(flow, flow=flow), cycle=Translation(flow, flow=back))
+
+
+@pytest.mark.parametrize(("there", "back"), [(flow_tv, flow_tv_cycle), (flow_identity, flow_identity_cycle)])
+def test_flows_of_the_way_back_are_charged_alike(there, back):
+    flow, other = torch.randn(2, 3, 2, 5, 4)
+    inputs = there_and_back(flow, other)
+    assert torch.equal(back()(inputs), there()(moved(other)))
+    assert (back()(inputs) != there()(inputs)).all()
+    with pytest.raises(ValueError, match=r"needs cycle\.flow"):
+        back()(there_and_back(flow, None))
+
+
+def test_composition_is_charged_by_its_mean_square_and_teaches_both_passes():
+    flow, back = (0.2 * torch.randn(2, 2, 2, 6, 6)).requires_grad_().unbind()
+    value = flow_compose()(there_and_back(flow, back))
+    torch.testing.assert_close(value, compose(flow, back).square().mean((1, 2, 3)))
+    assert all(gradient.any() for gradient in torch.autograd.grad(value.sum(), (flow, back)))
+
+
+def test_composition_of_the_identity_with_a_flow_is_the_flow():
+    flow, still = 0.2 * torch.randn(2, 2, 6, 6), torch.zeros(2, 2, 6, 6)
+    for inputs in (there_and_back(flow, still), there_and_back(still, flow)):
+        torch.testing.assert_close(flow_compose()(inputs), flow.square().mean((1, 2, 3)))
 
 
 def test_says_what_is_wrong():

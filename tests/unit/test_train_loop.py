@@ -20,6 +20,8 @@ from geotrans.train.loop import Trainer
 from geotrans.train.override import set_fields
 from geotrans.train.recipe import LossTerm, Optim, Recipe, Warmup, from_json
 from geotrans.train.session import Session, train
+from geotrans.train.step import Batch
+from geotrans.types import Condition
 
 TINY = Recipe(
     generator="spm_refine_64",
@@ -204,7 +206,7 @@ def test_a_generator_alone_trains_on_the_truth(accelerator: Accelerator) -> None
 
 
 def test_a_run_publishes_its_average_with_cost_and_recipe(accelerator: Accelerator, tmp_path: Path) -> None:
-    folder = train(TINY, Session(tmp_path, sample_every=8, log_every=2), accelerator)
+    [folder] = train(TINY, Session(tmp_path, sample_every=8, log_every=2), accelerator)
     assert folder == tmp_path / "published" / "spm_refine_64.test"
     verify_folder(folder)
     published = create_model(f"local-dir:{folder}", pretrained=True)
@@ -227,8 +229,9 @@ def test_a_run_publishes_its_average_with_cost_and_recipe(accelerator: Accelerat
 
 def test_resuming_a_finished_run_publishes_it_again(accelerator: Accelerator, tmp_path: Path) -> None:
     recipe = replace(TINY, warmup=Warmup(), total_images=4)
-    before = create_model(f"local-dir:{train(recipe, Session(tmp_path, sample_every=0), accelerator)}", pretrained=True)
-    folder = train(recipe, Session(tmp_path, resume=True, sample_every=0), accelerator)
+    [folder] = train(recipe, Session(tmp_path, sample_every=0), accelerator)
+    before = create_model(f"local-dir:{folder}", pretrained=True)
+    [folder] = train(recipe, Session(tmp_path, resume=True, sample_every=0), accelerator)
     after = create_model(f"local-dir:{folder}", pretrained=True).state_dict()
     assert all(torch.equal(value, after[name]) for name, value in before.state_dict().items())
 
@@ -254,7 +257,7 @@ def test_instance_noise_reaches_the_discriminator_and_nothing_else(accelerator: 
     discriminator = trainer.networks.discriminator
     assert discriminator is not None
     hook = discriminator.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    trainer.networks.judge(image)
+    trainer.networks.judge(image, Batch(image, None, Condition()))
     hook.remove()
     assert float(seen[0].std()) == pytest.approx(0.5, rel=0.1)
     assert not image.any()
