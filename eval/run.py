@@ -179,6 +179,9 @@ def _model_boards(arguments: argparse.Namespace) -> list[BoardResult]:
     ]
 
 
+_NO_TASK = {"root", "split", "size", "seed", "resolution"}  # options of data that do not say what is translated to what
+
+
 @dataclass(frozen=True, slots=True)
 class _Entry:
     """A protocol, the models it is for, and why others are not there."""
@@ -247,11 +250,15 @@ def _trained_elsewhere(name: str, protocol: Protocol) -> str | None:
         return None
     if trained["name"] != protocol.dataset:
         return f"it was trained on {trained['name']}"
-    parameters = inspect.signature(DATASETS.get(protocol.dataset).factory).parameters
-    for option, value in protocol.dataset_options.items():
-        other = dict(trained.get("options") or {}).get(option, parameters[option].default)
-        if option != "root" and other != value:
-            return f"it was trained on {protocol.dataset} with {option}={other}"
+    defaults = {
+        name: p.default for name, p in inspect.signature(DATASETS.get(protocol.dataset).factory).parameters.items()
+    }
+    theirs, ours = (
+        {**defaults, **dict(options)} for options in (trained.get("options") or {}, protocol.dataset_options)
+    )
+    for option in sorted(defaults.keys() - _NO_TASK):
+        if theirs[option] and theirs[option] != ours[option]:  # an empty selection was trained on all there is
+            return f"it was trained on {protocol.dataset} with {option}={theirs[option]}"
     return None
 
 

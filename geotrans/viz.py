@@ -134,7 +134,7 @@ def titled_grid(
         raise ValueError(f"expected columns of one shape, got {sorted(shapes) or 'none'}")
     count, _, height, width = (size * scale if place > 1 else size for place, size in enumerate(shapes.pop()))
     heads, size = _fitted(list(columns), width, max(_SMALLEST, min(_LARGEST, width // 7)))
-    rows, row_size = _fitted(list(row_titles[:count]), max(96, width), size)
+    rows, row_size = _fitted(list(row_titles[:count]), max(96, width * 5 // 4), size)
     font, row_font = _font(size), _font(row_size)
     left = max((_extent(row_font, text) for text in rows), default=-2 * _GAP) + 3 * _GAP
     whole = left + len(columns) * (width + _GAP)

@@ -103,7 +103,7 @@ def _compared(feature: str | Maps, layers: Layers, weights: Sequence[float] | No
 
     def compare(image: Tensor, wanted: Tensor) -> Tensor:
         with torch.no_grad():
-            fixed = maps(wanted, layers)
+            fixed = maps(wanted.detach(), layers)
         distances = [distance(*pair) for pair in zip(maps(image, layers), fixed, strict=True)]
         if weights is not None and len(weights) != len(distances):
             raise ValueError(f"weights: expected one for each of {len(distances)} layers, got {len(weights)}")

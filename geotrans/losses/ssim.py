@@ -32,7 +32,7 @@ def ms_ssim(
         sigma: the Gaussian's standard deviation in pixels.
         k1: keeps the luminance of dark places from counting too much.
         k2: the same for the contrast of flat places.
-        scales: each halves the image; below 5 the weights of the finest are enlarged to the sum of all.
+        scales: each halves the image; below 5 the weights of the finest are enlarged to a sum of 1, and 1 is SSIM.
 
     Raises:
         ValueError: an option is out of its range; or, when first computed, the image is too small.
@@ -41,7 +41,8 @@ def ms_ssim(
         raise ValueError(f"scales: expected 1 to {len(WEIGHTS)}, got {scales}")
     if window < 1 or not sigma > 0:
         raise ValueError(f"expected a window of at least 1 pixel and a sigma above 0, got {window} and {sigma}")
-    weights = [weight * sum(WEIGHTS) / sum(WEIGHTS[:scales]) for weight in WEIGHTS[:scales]]
+    total = sum(WEIGHTS[:scales]) if scales < len(WEIGHTS) else 1.0
+    weights = [weight / total for weight in WEIGHTS[:scales]]
     least = (window - 1) * 2 ** (scales - 1) + 1
 
     def loss(inputs: LossInputs) -> Tensor:

@@ -179,7 +179,9 @@ def test_gradients_are_those_of_finite_differences(name):
 @every_loss
 def test_reaches_something_that_is_trained(name):
     t, weight = tensors(), critic_weight().requires_grad_()
-    free = [value.requires_grad_() for key, value in t.items() if not key.startswith(("source", "target", "truth", "other"))]
+    free = [
+        value.requires_grad_() for key, value in t.items() if not key.startswith(("source", "target", "truth", "other"))
+    ]
     evaluate(name, inputs_of(t, Critic(weight))).sum().backward()
     gradients = [leaf.grad for leaf in [*free, weight] if leaf.grad is not None]
     assert any(gradient.any() for gradient in gradients)

@@ -13,11 +13,6 @@ from geotrans.types import Condition, Translation
 GRIDS = ["integral", "displacement"]
 
 
-def meta(build, name, **options):
-    with torch.device("meta"):
-        return build(name, **options)
-
-
 def tiny(**options):
     return create_model("defgan_base_128", **{"width": 8, "blocks": 1, **options})
 

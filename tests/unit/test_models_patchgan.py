@@ -16,7 +16,7 @@ def test_discriminator_reproduces_the_official_code(golden, name):
 
 
 @pytest.mark.parametrize("norm", ["instance", "batch"])
-@pytest.mark.parametrize(("layers", "width", "c_in"), [(0, 3, 6), (1, 4, 3), (2, 3, 5), (5, 2, 4)])
+@pytest.mark.parametrize(("layers", "width", "c_in"), [(0, 3, 6), (1, 4, 3), (2, 3, 5), (3, 8, 6), (5, 2, 4)])
 def test_other_sizes_convert_and_compute_the_same(layers, width, c_in, norm):
     official = Official(c_in, width, layers, norm)
     side = 2 ** (layers + 2)

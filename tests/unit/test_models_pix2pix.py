@@ -17,7 +17,7 @@ def test_generator_reproduces_the_official_code(golden):
 
 
 @pytest.mark.parametrize("norm", ["batch", "instance"])
-@pytest.mark.parametrize(("width", "stages", "channels"), [(2, 5, 3), (3, 6, 7), (2, 8, 1)])
+@pytest.mark.parametrize(("width", "stages", "channels"), [(8, 5, 3), (3, 6, 7), (2, 7, 3), (2, 8, 1)])
 def test_other_sizes_convert_and_compute_the_same(width, stages, channels, norm):
     official = Official(width, stages, channels, norm)
     _without_dropout(official)

@@ -9,11 +9,6 @@ from geotrans.ops.landmarks import draw_landmarks
 from geotrans.types import Condition
 
 
-def meta(build, name, **options):
-    with torch.device("meta"):
-        return build(name, **options)
-
-
 def tiny(**options):
     return create_model("portraitgan_base_512", **{"width": 4, "blocks": 1, **options})
 

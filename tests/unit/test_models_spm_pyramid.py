@@ -13,11 +13,6 @@ def columns(n):
     return ConditionSpec(attributes=tuple(f"a{i}" for i in range(n)))
 
 
-def meta(build, name, **options):
-    with torch.device("meta"):
-        return build(name, **options)
-
-
 def tiny(name="spm_refine_256", **options):
     return create_model(name, **{"width": 8, "blocks": 1, "refine_blocks": 1, **options})
 
