@@ -68,7 +68,7 @@ def converter_options(family: str) -> dict[str, tuple[Any, Any]]:
 
 
 def convert(family: str, state: Mapping[str, Any], /, **options: Any) -> Model:
-    """Build the model that an official state dict belongs to.
+    """Build the model that an official state dict belongs to, in eval mode.
 
     Args:
         family: a key of `converters()`.
@@ -88,7 +88,7 @@ def convert(family: str, state: Mapping[str, Any], /, **options: Any) -> Model:
     tensors = _flat(state)
     if not tensors:
         raise ValueError("the checkpoint is empty; expected a state dict (names to tensors)")
-    return function(tensors, **options)
+    return function(tensors, **options).eval()
 
 
 def _flat(state: Mapping[Any, Any], prefix: str = "", depth: int = 1) -> dict[str, Tensor]:

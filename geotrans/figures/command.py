@@ -16,11 +16,11 @@ from geotrans.base import Generator
 from geotrans.factory import create_model
 from geotrans.figures.distance import embedding_distance
 from geotrans.figures.edits import attention, difference, sweep
-from geotrans.figures.inputs import BUILT_IN, faces, missing, pictures
+from geotrans.figures.inputs import BUILT_IN, NOTHING, faces, missing, pictures
 from geotrans.figures.landmarks import landmark_interpolation
 from geotrans.figures.motions import basis, motion, pyramid
 from geotrans.ops.images import image_format, write_image
-from geotrans.types import ConditionSpec, Sample
+from geotrans.types import Sample
 from hub.download import resolve
 from hub.folder import read_config
 from registry import parse_model_name, suggest
@@ -106,14 +106,13 @@ FIGURES: dict[str, Figure] = {
         options=frozenset({"columns", "weights"}),
     ),
     "difference": Figure(
-        "how far results are from their sources, of one model or several (DefGAN, Fig. 5, 13 and 14)",
+        "|result - source|, of one model or several (DefGAN, Fig. 5, 13 and 14)",
         lambda job: difference(job.models, job.sample, job.columns, title=job.title),
         rows=2,
         many=True,
     ),
     "embedding_distance": Figure(
-        "what edits cost in identity, as a chart for one model or several; --rows faces for each expression "
-        "(DefGAN, Fig. 3 and 8)",
+        "what edits cost in identity, a chart of one model or several (DefGAN, Fig. 3 and 8)",
         lambda job: embedding_distance(job.models, job.rows, job.seed),
         rows=50,
         options=frozenset(),
@@ -121,7 +120,7 @@ FIGURES: dict[str, Figure] = {
         chooses=True,
     ),
     "landmark_interpolation": Figure(
-        "from one expression's landmarks to another's (PortraitGAN, Fig. 4); --columns sketch: in other modalities too",
+        "from one expression's landmarks to another's (PortraitGAN, Fig. 4 and 9)",
         lambda job: landmark_interpolation(job.model, job.sample, job.columns, steps=job.steps, title=job.title),
         rows=2,
         options=_STEPPED,
@@ -139,8 +138,7 @@ FIGURES: dict[str, Figure] = {
         rows=2,
     ),
     "sweep": Figure(
-        "from the source's condition to the wanted one in --steps: action units, expressions, attributes, ... "
-        "(DefGAN, Fig. 1, 11 and 12)",
+        "action units, attributes, emotions, ... turned up in steps (DefGAN, Fig. 1, 11 and 12)",
         lambda job: sweep(job.model, job.sample, job.columns, steps=job.steps, title=job.title),
         rows=1,
         options=_STEPPED,
@@ -166,7 +164,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--crop", choices=("auto", "face", "whole"), help="of --image: the face, or the middle square")
     what.add_argument("--data", metavar="NAME", help="another dataset")
     what.add_argument("--index", nargs="+", type=int, metavar="I", help="these faces of its test split")
-    what.add_argument("--rows", type=int, metavar="N", help="so many faces, drawn with --seed")
+    what.add_argument("--rows", type=int, metavar="N", help="so many faces, drawn with --seed; for each bar of a chart")
     what.add_argument("--seed", type=int, default=0, help="default: 0")
     add("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
     add("--untrained", action="store_true", help="random weights, where there are none; the figure says so")
@@ -239,10 +237,10 @@ def _model(name: str, args: argparse.Namespace) -> Generator:
 
 def _sample(args: argparse.Namespace, figure: Figure, model: Generator) -> Sample:
     if args.image:
-        return pictures(model, args.image, args.crop or "auto")
+        return pictures(model, args.image, args.crop or "auto", seed=args.seed)
     data: str = args.data or ""
     options: dict[str, Any] = {}
-    if not data and not args.untrained and not missing(model.cfg.condition, ConditionSpec()):
+    if not data and not args.untrained and not missing(model.cfg.condition, NOTHING):
         data, options = _trained_on(args.model[0])  # no column tells what the model is for
     rows, index, task = args.rows or figure.rows, args.index or (), figure.task
     return faces(

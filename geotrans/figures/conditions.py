@@ -58,8 +58,10 @@ def known_source(spec: ConditionSpec, sample: Sample) -> Condition:
     return spec.split(sample.image.new_tensor(at_rest).repeat(len(sample.image), 1)) if at_rest else Condition()
 
 
-def default_edits(spec: ConditionSpec, most: int) -> tuple[str, ...]:
-    """What a figure shows when nothing is asked for: expressions, or the columns one by one; at most `most`."""
+def chosen_edits(spec: ConditionSpec, edits: Sequence[str], most: int) -> tuple[str, ...]:
+    """What is asked for, each once. If that is nothing, expressions or the columns one by one, at most `most`."""
+    if edits:
+        return tuple(dict.fromkeys(edits))
     columns = [name for part in VECTOR_FIELDS if part != "style" for name in getattr(spec, part)]
     found = [*_expressions(spec)] or columns
     return tuple(name for name in found if name not in _RESTING)[:most] or (TARGET,)
@@ -111,10 +113,9 @@ def _with_column(spec: ConditionSpec, condition: Condition, name: str, value: fl
     for part in VECTOR_FIELDS:
         columns: Sequence[str] = getattr(spec, part)
         if name in columns:
-            vector: Tensor = getattr(condition, part).clone()
-            if part in _ONE_HOT:
-                vector *= 1 - value
-            vector[:, columns.index(name)] += value - (0 if part in _ONE_HOT else vector[:, columns.index(name)])
-            return replace(condition, **{part: vector})
+            before: Tensor = getattr(condition, part)
+            after = (1 - value) * before if part in _ONE_HOT else before.clone()
+            after[:, columns.index(name)] = value + (after[:, columns.index(name)] if part in _ONE_HOT else 0)
+            return replace(condition, **{part: after})
     known = [column for part in VECTOR_FIELDS for column in getattr(spec, part)]
     raise ValueError(f"the model has no column {name!r}; {suggest(name, [*known, *_expressions(spec)])}")

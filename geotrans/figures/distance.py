@@ -166,11 +166,12 @@ def _empty_figure() -> tuple[Any, Any]:
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
+        from matplotlib.layout_engine import ConstrainedLayoutEngine
     except ImportError:
         raise ImportError(
             'embedding_distance draws with matplotlib, which is not installed: pip install "geotrans-gan[docs]"'
         ) from None
-    figure = Figure(layout="constrained", dpi=150)
+    figure = Figure(layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.08), dpi=150)
     return figure, FigureCanvasAgg(figure)
 
 
@@ -192,7 +193,7 @@ def _draw(figure: Any, found: Distances, title: str) -> None:
         for place, mean, spread in zip(places, means, spreads, strict=True):
             axes.annotate(f"{mean:.2g}", (place, mean + spread), (0, 2), **_LABEL)
     axes.set_xticks(range(len(groups)), groups, rotation=20 if len(groups) > 5 else 0)
-    axes.set_ylabel("1 - cos of the embeddings, source and result")
+    axes.set_ylabel("1 - cos(source, result)")
     axes.set_ylim(bottom=0)
     figure.suptitle(title, x=0.01, ha="left", fontsize=12)
     note = f"mean and standard deviation, n = {n} each; two people: {_pair(found.strangers)}; judge {_JUDGE}"
@@ -204,4 +205,4 @@ def _draw(figure: Any, found: Distances, title: str) -> None:
 
 
 def _pair(values: Tensor) -> str:
-    return f"{float(values.mean()):.2g} +- {float(values.std()):.2g}"
+    return f"{float(values.mean()):.2f} ± {float(values.std()):.2f}"

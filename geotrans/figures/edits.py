@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from geotrans.base import Generator
-from geotrans.figures.conditions import blend, columns_of, default_edits, edited, known_source
+from geotrans.figures.conditions import blend, chosen_edits, columns_of, edited, known_source
 from geotrans.figures.layout import Rows, shown, translated
 from geotrans.types import Sample, Translation
 from geotrans.viz import heat
@@ -35,14 +35,14 @@ def sweep(model: Generator, sample: Sample, edits: Sequence[str] = (), *, steps:
         )
     if steps < 2:
         raise ValueError(f"steps: expected at least 2, got {steps}")
-    edits, source = tuple(edits) or default_edits(spec, 4), known_source(spec, sample)
+    edits, source = chosen_edits(spec, edits, 4), known_source(spec, sample)
     shares = torch.linspace(0, 1, steps).tolist()
     found = {
         edit: [translated(model, sample, blend(source, edited(spec, sample, edit), share)) for share in shares]
         for edit in edits
     }
     both = _moves_and_paints(found[edits[0]][0])
-    rows = Rows(["source", *(f"alpha {share:.2g}" for share in shares)])
+    rows = Rows(["source", *(f"alpha {share:.3g}" for share in shares)])
     for face, image in enumerate(sample.image):
         for edit, outputs in found.items():
             if both:
@@ -67,7 +67,7 @@ def difference(
     for name, model in models.items():
         _comparable(names[0], first, name, model)
     spec = first.cfg.condition
-    edits = tuple(edits) or default_edits(spec, 7)
+    edits = chosen_edits(spec, edits, 7)
     found = {
         name: [translated(model, sample, edited(spec, sample, edit)).image for edit in edits]
         for name, model in models.items()
@@ -82,10 +82,9 @@ def difference(
         for name in models:
             rows.add(name if len(models) > 1 else "result", image, *(result[face] for result in found[name]))
             rows.add("difference", None, *(heat(factor * part)[face] for part in change[name]))
-    scale = (
-        f"difference: mean over RGB of |result - source|, times {factor:g}: palest is {_percent(1 / factor)} or more"
-    )
-    return rows.drawn(title, shown(sample, f"{scale} of full range"), group=2 * len(models))
+    scale = f"difference: mean of |result - source| over RGB, times {factor:g}"
+    most = f"palest is {_percent(1 / factor)} of the range or more"
+    return rows.drawn(title, shown(sample, f"{scale}: {most}"), group=2 * len(models))
 
 
 def attention(model: Generator, sample: Sample, edits: Sequence[str] = (), *, title: str = "") -> Tensor:
@@ -95,7 +94,7 @@ def attention(model: Generator, sample: Sample, edits: Sequence[str] = (), *, ti
         ValueError: the model has no mask, or one that is 1 everywhere.
     """
     spec = model.cfg.condition
-    edits = tuple(edits) or default_edits(spec, 4)
+    edits = chosen_edits(spec, edits, 4)
     found = {edit: translated(model, sample, edited(spec, sample, edit)) for edit in edits}
     kind = type(model).__name__
     if any(output.mask is None for output in found.values()):

@@ -16,8 +16,9 @@ from geotrans.data.base import Dataset
 from geotrans.faces import find_face
 from geotrans.factory import create_dataset
 from geotrans.figures.conditions import activity
+from geotrans.ops.condition import draw_style, pick
 from geotrans.ops.images import read_image, resize
-from geotrans.types import VECTOR_FIELDS, Condition, ConditionSpec, Sample
+from geotrans.types import VECTOR_FIELDS, ConditionSpec, Sample
 from registry import DATASETS
 
 Crop = Literal["auto", "face", "whole"]
@@ -25,6 +26,7 @@ Crop = Literal["auto", "face", "whole"]
 PICTURES_OF_A_PERSON = 4  # in synthface they follow one another
 
 BUILT_IN = ("synthface", "shapes")
+NOTHING = ConditionSpec()
 _CANDIDATES, _SMALL = 64, 16
 
 
@@ -63,25 +65,29 @@ def faces(
         small = _open(spec, _SMALL, task, data, options or {})  # the same faces, quicker to draw
         index = _drawn(small, spec, rows, at_rest, generator)
     sample = dataset.batch(index)
-    return replace(
-        sample,
-        source=_columns(spec, sample.source, dataset.spec, len(index), generator),
-        target=_columns(spec, sample.target, dataset.spec, len(index), generator),
+    source, target = (
+        None if condition is None else pick(spec, condition, dataset.spec, draw_style(spec, len(index), generator))
+        for condition in (sample.source, sample.target)
     )
+    return replace(sample, source=source, target=target)
 
 
-def pictures(model: Generator, files: Sequence[str | Path], crop: Crop = "auto") -> Sample:
+def pictures(model: Generator, files: Sequence[str | Path], crop: Crop = "auto", *, seed: int = 0) -> Sample:
     """Files as the model sees them: square, at its resolution. Their conditions are unknown.
 
     Args:
         crop: the face that is found (face), the middle square (whole), or the face if there is one (auto).
+        seed: of style codes. A model that reads nothing else, or nothing at all, always has a target.
 
     Raises:
         FileNotFoundError: no such file.
         ValueError: a file is no picture, or no face is found in it and `crop` is "face".
     """
-    cut = [resize(_square(file, crop), model.cfg.resolution) for file in files]
-    return Sample(torch.cat(cut), id=tuple(Path(file).name for file in files))
+    spec = model.cfg.condition
+    image = torch.cat([resize(_square(file, crop), model.cfg.resolution) for file in files])
+    style = draw_style(spec, len(image), torch.Generator().manual_seed(seed))
+    target = None if missing(spec, NOTHING) else pick(spec, None, NOTHING, style)
+    return Sample(image, target=target, id=tuple(Path(file).name for file in files))
 
 
 def open_test(name: str, resolution: int, task: str, options: Mapping[str, Any]) -> Dataset:
@@ -118,27 +124,20 @@ def _open(spec: ConditionSpec, resolution: int, task: str, data: str, options: M
             return dataset
         if data:
             raise ValueError(f"the model reads {', '.join(lacking)}, which {data} does not have")
-    wanted = missing(spec, ConditionSpec())
+    wanted = missing(spec, NOTHING)
     raise ValueError(f"no built-in dataset has all that the model reads ({', '.join(wanted)}); give pictures instead")
 
 
 def _drawn(dataset: Dataset, spec: ConditionSpec, rows: int, at_rest: bool, generator: torch.Generator) -> list[int]:
     people = torch.arange(0, len(dataset), PICTURES_OF_A_PERSON)
     pool = people[torch.randperm(len(people), generator=generator)[: max(rows, _CANDIDATES)]].tolist()
+    if len(pool) < rows:
+        raise ValueError(f"rows: the test split has {len(pool)} people, got {rows}")
     if not at_rest:
         return pool[:rows]
-    source = _columns(spec, dataset.batch(pool).source, dataset.spec, len(pool), generator)
-    effort = activity(spec, source or Condition(), len(pool))
+    labels = replace(spec, style=())
+    effort = activity(labels, pick(labels, dataset.batch(pool).source, dataset.spec, None), len(pool))
     return [pool[place] for place in effort.argsort(stable=True)[:rows].tolist()]
-
-
-def _columns(
-    spec: ConditionSpec, condition: Condition | None, have: ConditionSpec, rows: int, generator: torch.Generator
-) -> Condition | None:
-    if condition is None:
-        return None
-    chosen = replace(spec, style=()).select(condition, have)
-    return replace(chosen, style=torch.randn(rows, len(spec.style), generator=generator)) if spec.style else chosen
 
 
 def _square(file: str | Path, crop: Crop) -> Tensor:

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from geotrans.base import Generator
 from geotrans.edit import combine
-from geotrans.figures.conditions import TARGET, columns_of, default_edits, edited
+from geotrans.figures.conditions import TARGET, chosen_edits, columns_of, edited
 from geotrans.figures.layout import Rows, device_of, enlargement, shown, translated
 from geotrans.figures.overlays import arrows, bent_grid
 from geotrans.ops.images import resize
@@ -32,7 +32,7 @@ def motion(model: Generator, sample: Sample, edits: Sequence[str] = (), *, title
         ValueError: the model does not move, or an edit is wrong.
     """
     spec = model.cfg.condition
-    edits = tuple(edits) or default_edits(spec, 4)
+    edits = chosen_edits(spec, edits, 4)
     flows = {edit: _flow(model, translated(model, sample, edited(spec, sample, edit))) for edit in edits}
     if sample.flow is not None and TARGET in edits:
         flows["true flow"] = sample.flow.float().cpu()
@@ -72,9 +72,9 @@ def basis(
         ValueError: fewer than two edits, or another number of weights.
     """
     spec = model.cfg.condition
-    edits = tuple(edits) or default_edits(spec, 3)
+    edits = chosen_edits(spec, edits, 3)
     weights = tuple(weights) or (1.0,) * len(edits)
-    if len(edits) < 2:
+    if len(edits) < 2 and hasattr(model, "combine"):
         raise ValueError(f"a sum needs two edits or more, got {', '.join(edits)}; the model reads: {columns_of(spec)}")
     if len(weights) != len(edits):
         raise ValueError(f"expected a weight for each edit, got {len(weights)} weights for {len(edits)} edits")
@@ -104,7 +104,7 @@ def pyramid(model: Generator, sample: Sample, edits: Sequence[str] = (), *, titl
         ValueError: the model has one level only, or an edit is wrong.
     """
     spec = model.cfg.condition
-    edits = tuple(edits) or default_edits(spec, 1)
+    edits = chosen_edits(spec, edits, 1)
     found = {edit: _levels(sample, translated(model, sample, edited(spec, sample, edit))) for edit in edits}
     levels = next(iter(found.values()))
     if len(levels) < 2:

@@ -29,8 +29,7 @@ class LossInputs:
         target: the wanted condition.
         output: generator(image, target).
         cycle: generator(output.image, source).
-        same: the identity translation: generator(image, source), or generator(other, target) of a network that knows
-            one direction only.
+        same: the identity translation: generator(other, target) where there is `other`, else generator(image, source).
         truth: (B, 3, H, W) the paired target, where a dataset has one.
         other: (B, 3, H, W) real pictures in the target's domain, in general of other subjects.
         rebuilt: (B, 3, H, W) the source from its own content and style codes.

@@ -24,20 +24,21 @@ Distance = Callable[[Tensor, Tensor], Tensor]
 
 
 @register_loss("real", "source")
-def cls_bce_real(reduction: Reduction = "sum") -> LossFn:
+def cls_bce_real(reduction: Reduction = "sum", where: int | None = None) -> LossFn:
     """Binary cross-entropy of the attributes read off the source image; 0 where all are right and sure.
 
     Args:
         reduction: over the attributes of a sample. "sum" is StarGAN's, which its weight of 1 was tuned with; "mean"
             keeps its size when attributes are added.
+        where: count only the samples whose modality is this column: of several sets, one may not know the attributes.
     """
-    return _on_real("attributes", reduction)
+    return _only_where("source", where, _on_real("attributes", reduction))
 
 
 @register_loss("fake", "target")
-def cls_bce_fake(reduction: Reduction = "sum") -> LossFn:
+def cls_bce_fake(reduction: Reduction = "sum", where: int | None = None) -> LossFn:
     """Binary cross-entropy of the attributes read off the output, against the target's; see `cls_bce_real`."""
-    return _on_fake("attributes", reduction)
+    return _only_where("target", where, _on_fake("attributes", reduction))
 
 
 @register_loss("moved", "target")
@@ -52,7 +53,10 @@ def cls_bce_moved(reduction: Reduction = "sum") -> LossFn:
 
 @register_loss("real", "source")
 def cls_ce_real(part: OneHot = "emotion") -> LossFn:
-    """Softmax cross-entropy of the emotion (or modality) read off the source image; 0 where right and sure."""
+    """Softmax cross-entropy of the emotion (or modality) read off the source image; 0 where right and sure.
+
+    A label of zeros, where it is not known, costs nothing.
+    """
     return _on_real(_checked_one_hot(part), "mean")
 
 
@@ -133,6 +137,17 @@ def _on_fake(part: Part, reduction: Reduction) -> LossFn:
         return _compare(need(inputs.fake, "fake"), need(inputs.target, "target"), part, distance, "target")
 
     return loss
+
+
+def _only_where(side: Literal["source", "target"], column: int | None, loss: LossFn) -> LossFn:
+    if column is None:
+        return loss
+
+    def masked(inputs: LossInputs) -> Tensor:
+        modality: Tensor = need(need(getattr(inputs, side), side).modality, f"{side}.modality")
+        return loss(inputs) * modality[:, column]
+
+    return masked
 
 
 def _on_moved(part: Part, reduction: Reduction) -> LossFn:

@@ -233,8 +233,8 @@ def generator_inputs(networks: Networks, needs: frozenset[str], batch: Batch, ou
         if "style" in output.intermediates:  # the way back restores the picture's own style
             source = replace(source, style=output.intermediates["style"])
         cycle = back.translate(output.image, source, batch.target)
-    if "same" in needs and networks.back is not None:
-        same = networks.translate(need(batch.other, "a picture of the target's domain"), batch.target, batch.target)
+    if "same" in needs and batch.other is not None:
+        same = networks.translate(batch.other, batch.target, batch.target)
     elif "same" in needs:
         source = _known(batch.source, "an identity translation")
         same = networks.translate(batch.image, source, source)

@@ -99,7 +99,7 @@ def test_weights_of_another_network_are_refused(feature: VGG) -> None:
     with pytest.raises(ValueError, match="expected the weights of torchvision's VGG-16") as error:
         VGG(16, {f"features.{key}": value for key, value in feature.features.state_dict().items()})
     assert "\n" not in str(error.value)
-    with pytest.raises(ValueError, match="VGG-19: .*Missing key"):
+    with pytest.raises(ValueError, match=r"VGG-19: .*Missing key"):
         VGG(19, {})
 
 
@@ -119,14 +119,29 @@ def test_missing_weights_name_file_address_size_and_place(
 
 
 @pytest.mark.weights
-@pytest.mark.parametrize("depth", [16, 19])
-def test_published_weights_tell_pictures_apart(depth: Depth) -> None:
-    path = WEIGHTS[depth].path
+def test_published_weights_give_the_maps_that_lpips_compares() -> None:
+    """Its scaling of pictures in [-1, 1] is ImageNet's normalisation."""
+    path = WEIGHTS[16].path
     if "TORCH_HOME" not in os.environ or not path.is_file():
         pytest.skip(f"needs {path}; set TORCH_HOME to a torch cache that has it")
-    feature = FACTORIES[depth]()
-    smooth = torch.linspace(0, 255, 64).to(torch.uint8).expand(1, 3, 64, 64).contiguous()
-    near, far = smooth.clone(), images(1, 3, 64, 64)
-    near[..., 30:34, 30:34] = 0
-    here, close, away = (feature(picture) for picture in (smooth, near, far))
-    assert (here - close).norm() < 0.5 * (here - away).norm()
+    from geotrans.features.lpips import LpipsDistance
+
+    lpips, image = LpipsDistance("vgg").distance, from_uint8(images(2, 3, 48, 64))
+    expected = lpips.net(lpips.scaling_layer(image))
+    found = vgg16().maps(image, ["relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3"])
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.weights
+def test_published_weights_of_vgg19_fit() -> None:
+    path = WEIGHTS[19].path
+    if "TORCH_HOME" not in os.environ or not path.is_file():
+        pytest.skip(f"needs {path}; set TORCH_HOME to a torch cache that has it")
+    net, image = official(19), from_uint8(images(1, 3, 32, 32))
+    published = {key.removeprefix("features."): value for key, value in WEIGHTS[19].load().items()}
+    net.load_state_dict({key: value for key, value in published.items() if not key.startswith("classifier")})
+    with torch.no_grad():
+        torch.testing.assert_close(
+            vgg19(normalise=False).maps(image, ["relu5_4"])[0], net[:-1](image), rtol=1e-4, atol=1e-4
+        )

@@ -32,6 +32,21 @@ def test_undecided_attributes_cost_log_two_each():
     torch.testing.assert_close(cls_bce_real(reduction="mean")(inputs), torch.full((2,), math.log(2)))
 
 
+def test_samples_of_a_set_that_does_not_know_a_label_cost_nothing():
+    labels = torch.tensor([[1.0, 0.0], [0.0, 0.0]])
+    sets, emotion = torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.tensor([[0.0, 0.0], [0.0, 1.0]])
+    known = Condition(attributes=labels, emotion=emotion, modality=sets)
+    critique = read(attributes=torch.zeros(2, 2), emotion=torch.zeros(2, 2))
+    inputs = LossInputs(IMAGE, source=known, target=known, real=critique, fake=critique)
+    for loss in (cls_bce_real(where=0), cls_bce_fake(where=0)):
+        torch.testing.assert_close(loss(inputs), torch.tensor([2 * math.log(2), 0.0]))
+    for loss in (cls_ce_real(), cls_ce_fake()):
+        torch.testing.assert_close(loss(inputs), torch.tensor([0.0, math.log(2)]))
+    without = LossInputs(IMAGE, source=Condition(attributes=labels), real=critique)
+    with pytest.raises(ValueError, match=r"source\.modality"):
+        cls_bce_real(where=0)(without)
+
+
 def test_binary_cross_entropy_is_minus_log_sigmoid():
     logits, labels = torch.tensor([[2.0, -1.0], [0.5, 3.0]]), torch.tensor([[1.0, 0.0], [0.0, 1.0]])
     inputs = LossInputs(IMAGE, target=Condition(attributes=labels), fake=read(attributes=logits))

@@ -2,8 +2,6 @@ import pytest
 import torch
 
 from geotrans import ConditionSpec, create_model
-from geotrans.models.spm import convert_motion_discriminator
-from geotrans.ops.warp import from_corner_units
 from geotrans.types import Condition
 
 
@@ -17,15 +15,6 @@ def tiny(name, **options):
 
 def batch(n=2, side=32, attributes=4):
     return torch.rand(n, 3, side, side) * 2 - 1, Condition(attributes=torch.rand(n, attributes))
-
-
-def test_motion_discriminator_reproduces_the_official_code(golden):
-    case = golden("adspm_d_motion")
-    model = convert_motion_discriminator(case.state)
-    assert (model.cfg.resolution, model.cfg.width, model.cfg.layers) == (32, 8, 3)
-    flow = from_corner_units(2 * case.args["lambda_w"] * case.inputs["w"])
-    critique = model(case.inputs["image"], Condition(attributes=case.inputs["cond"]), flow=flow)
-    case.close("cls", critique.condition.attributes.reshape(case.outputs["cls"].shape))
 
 
 def test_shapes_and_ranges():
