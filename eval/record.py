@@ -1,4 +1,4 @@
-"""Scores into published folders: what a board says of a model travels with its weights."""
+"""Scores and a sample strip into published folders: what a board says of a model travels with its weights."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from eval.results import BoardResult, Results, Row
-from hub.card import update
+from geotrans.ops.images import write_image
+from geotrans.viz import sheet
+from hub.card import SAMPLES, update
 from hub.download import resolve
 from hub.files import read_json, write_json, write_text
 from hub.folder import CARD, read_config
@@ -15,9 +17,10 @@ from registry import parse_model_name
 
 
 def record(results: Results) -> list[Path]:
-    """Write every model's scores into the results.json and the card of its published folder.
+    """Write every model's scores and samples into the results.json, the card and the picture of its published folder.
 
-    Scores of the same protocol that stand there already are replaced; the rest of both files stays.
+    Scores of the same protocol that stand there already are replaced; the rest of the files stays. The picture shows
+    samples of the model's first board.
 
     Raises:
         ValueError: the scores are of two folders of pictures, or not of a whole protocol; nothing is written.
@@ -29,7 +32,16 @@ def record(results: Results) -> list[Path]:
     if partial:
         names = ", ".join(partial)
         raise ValueError(f"--record: {names} was not run as it stands; leave --limit, --seed and --data out")
-    return [_record(board, row, results) for board, row in rows]
+    drawn: set[Path] = set()
+    folders = []
+    for board, row in rows:
+        folder = resolve(parse_model_name(row.name))
+        if board.pictures is not None and folder not in drawn:
+            picture = sheet(board.pictures.sample, board.pictures.translations[row.name], scale=2, rows=3)
+            write_image(folder / SAMPLES[0], picture)
+            drawn.add(folder)
+        folders.append(_record(board, row, results))
+    return folders
 
 
 def _record(board: BoardResult, row: Row, results: Results) -> Path:
@@ -46,5 +58,6 @@ def _record(board: BoardResult, row: Row, results: Results) -> Path:
     write_json(folder / FOLDER_RESULTS, stored)
     name = "{arch}.{tag}".format(**read_config(folder))
     text = (folder / CARD).read_text(encoding="utf-8") if (folder / CARD).is_file() else f"# {name}\n"
-    write_text(folder / CARD, update(text, name, stored))
+    picture = SAMPLES[0] if (folder / SAMPLES[0]).is_file() else ""
+    write_text(folder / CARD, update(text, name, stored, picture=picture))
     return folder

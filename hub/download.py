@@ -10,7 +10,7 @@ from typing import Any
 
 from hub import files
 from hub.folder import CONFIG, FILES, LIMITS, WEIGHTS, bundled_folders
-from hub.remote import TIMEOUT, WAITS, BrokenTransferError, attempt, check_revision
+from hub.remote import WAITS, BrokenTransferError, attempt, check_revision
 from registry import ModelName, registered_weights
 
 _COMMIT = re.compile(r"[0-9a-f]{40}\Z")
@@ -143,7 +143,7 @@ def _listing(
     from huggingface_hub import HfApi
 
     def ask() -> Any:
-        return HfApi().repo_info(repo, repo_type=kind, revision=revision, files_metadata=True, timeout=TIMEOUT)
+        return HfApi().repo_info(repo, repo_type=kind, revision=revision, files_metadata=True)
 
     info = attempt(what, ask, waits=waits)
     if not _COMMIT.match(info.sha or ""):

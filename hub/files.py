@@ -9,13 +9,15 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
-import safetensors.torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
+
+if TYPE_CHECKING:  # a file can be refused without PyTorch, in a tenth of its memory
+    from torch import Tensor
 
 MAX_JSON_BYTES = 10_000_000
+MAX_HEADER_BYTES = 2_000_000  # names and shapes in a safetensors file: room for some 20,000 tensors
 
 
 @contextlib.contextmanager
@@ -37,9 +39,11 @@ def write_safetensors(
     path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
 ) -> None:
     """Write tensors (moved to the CPU, made contiguous) with string metadata."""
+    from safetensors.torch import save_file
+
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with replacing(Path(path)) as part:
-        safetensors.torch.save_file(plain, part, metadata=dict(metadata) if metadata else None)
+        save_file(plain, part, metadata=dict(metadata) if metadata else None)
 
 
 def read_safetensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -49,16 +53,20 @@ def read_safetensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str
         FileNotFoundError: there is no such file.
         ValueError: the file is cut off or is not safetensors.
     """
-    with _opened(Path(path)) as file:
+    with _opened(Path(path), "pt") as file:
         return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def _opened(path: Path, framework: Literal["np", "pt"]) -> Iterator[Any]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; expected a safetensors file")
     try:
-        with safe_open(path, framework="pt") as file:
+        with open(path, "rb") as start:
+            header = int.from_bytes(start.read(8), "little")
+        if header > MAX_HEADER_BYTES:
+            raise SafetensorError(f"a header of {header} bytes; expected at most {MAX_HEADER_BYTES}")
+        with safe_open(path, framework=framework) as file:
             yield file
     except SafetensorError as error:
         raise ValueError(
@@ -80,7 +88,7 @@ def tensor_shapes(path: str | Path) -> tuple[dict[str, tuple[int, ...]], dict[st
         FileNotFoundError: there is no such file.
         ValueError: the file is cut off or is not safetensors.
     """
-    with _opened(Path(path)) as file:
+    with _opened(Path(path), "np") as file:
         shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}
         return shapes, dict(file.metadata() or {})
 
@@ -107,6 +115,18 @@ def write_text(path: str | Path, text: str) -> None:
     """Write UTF-8 text."""
     with replacing(Path(path)) as part:
         part.write_text(text, encoding="utf-8")
+
+
+def read_text(path: str | Path) -> str:
+    """The text in a file.
+
+    Raises:
+        ValueError: it is not UTF-8.
+    """
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not UTF-8 text ({error})") from error
 
 
 def sha256(path: str | Path) -> str:

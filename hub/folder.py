@@ -16,11 +16,12 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from hub import files
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CONFIG, WEIGHTS, CHECK, RESULTS, CARD = (
     "config.json",
@@ -112,7 +113,7 @@ def read_folder(path: str | Path) -> PublishedFolder:
     check_metadata(path, config, metadata)
     check = files.read_safetensors(path / CHECK)[0] if (path / CHECK).is_file() else {}
     results = files.read_json(path / RESULTS) if (path / RESULTS).is_file() else {}
-    card = (path / CARD).read_text(encoding="utf-8") if (path / CARD).is_file() else ""
+    card = files.read_text(path / CARD) if (path / CARD).is_file() else ""
     return PublishedFolder(
         config["arch"], config["tag"], config["config"], weights, check, results, card, config["dataset"]
     )

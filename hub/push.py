@@ -10,7 +10,7 @@ from typing import Any
 
 from hub import card, files
 from hub.folder import CARD, CHECK, CONFIG, FILES, RESULTS, WEIGHTS, check_metadata, check_sizes, read_config
-from hub.remote import TIMEOUT, WAITS, attempt, check_revision
+from hub.remote import WAITS, attempt, check_revision
 
 RECIPE, EVAL_RESULTS = "recipe.json", ".eval_results"
 MAX_SAMPLES_BYTES = 10_000_000
@@ -147,7 +147,7 @@ def _contents(folder: Path, repo: str, staged: Path) -> dict[str, Path]:
     results = files.read_json(folder / RESULTS)
     contents = {name: folder / name for name in (*FILES, *_OPTIONAL) if (folder / name).is_file()}
     picture = next((name for name in card.SAMPLES if name in contents), "")
-    text = (folder / CARD).read_text(encoding="utf-8")
+    text = files.read_text(folder / CARD)
     made = {CARD: card.update(text, repo.partition("/")[2], results, use=f"hf-hub:{repo}", picture=picture)}
     made |= card.eval_results(results)
     for name, content in made.items():
@@ -185,10 +185,8 @@ class _Upload:
         return str(done.oid), str(done.pr_url or done.commit_url), done.oid != before
 
     def _head(self, api: Any) -> str:
-        info = attempt(
-            self.repo,
-            lambda: api.model_info(self.repo, revision=None if self.create_pr else self.revision, timeout=TIMEOUT),
-        )
+        base = None if self.create_pr else self.revision
+        info = attempt(self.repo, lambda: api.model_info(self.repo, revision=base))
         return str(info.sha or "")
 
     def _commit(self, api: Any) -> Any:

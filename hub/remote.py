@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import re
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 WAITS = (0.5, 2.0)  # seconds before the second and the third attempt; the client has retries of its own below these
-TIMEOUT = 10.0  # seconds until a question about a repository counts as failed
+TIMEOUT = 10.0  # seconds without an answer until a question counts as failed
+SENT_TIMEOUT = 30.0  # the same for what changes a repository, which the Hub may have to think about
+PATIENCE = 45.0  # seconds without an answer after which nothing is tried again
+_PARTS = ("connect", "read", "write", "pool")  # of a time-out, as the HTTP library names them
 _REVISION = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)*\Z")
 
 
 class BrokenTransferError(OSError):
     """A file arrived with other bytes than the repository states; it is not kept."""
+
+
+class NoAnswerError(OSError):
+    """A request got no answer in time, and the client would send it again."""
 
 
 def attempt(what: str, call: Callable[[], T], *, waits: tuple[float, ...] = WAITS) -> T:
@@ -35,9 +44,11 @@ def attempt(what: str, call: Callable[[], T], *, waits: tuple[float, ...] = WAIT
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
     transport_errors: type[Exception] = _http_library().TransportError
+    start = time.monotonic()
     for wait in (*waits, None):
         try:
-            return call()
+            with _bounded():
+                return call()
         except OfflineModeIsEnabled as error:
             raise ConnectionError(f"{what}: HF_HUB_OFFLINE is set, so the Hub is not asked") from error
         except (
@@ -47,10 +58,46 @@ def attempt(what: str, call: Callable[[], T], *, waits: tuple[float, ...] = WAIT
             final = _final(what, error)
             if final is not None:
                 raise final from error
-            if wait is None:
+            silent = isinstance(_root(error), (NoAnswerError, transport_errors))
+            if wait is None or (silent and time.monotonic() - start > PATIENCE):
                 raise ConnectionError(f"{what}: the Hub keeps failing ({_reason(error)}); try again later") from error
             time.sleep(wait)
     raise AssertionError("the last attempt returns or raises")
+
+
+@contextlib.contextmanager
+def _bounded() -> Iterator[None]:
+    """While this is open, no request of the Hub client waits for ever.
+
+    Left alone, the client sets no limit for some requests, and sends others again for minutes. A request that states no
+    limit gets one; one that was not answered for `TIMEOUT` seconds is not sent again from below, but by `attempt`. The
+    client is shared, so for this while the same holds for what other threads ask of it.
+    """
+    from huggingface_hub.utils import get_session
+
+    hooks = get_session().event_hooks
+    sent: dict[tuple[int, str, str], float] = {}
+
+    def key(request: Any) -> tuple[int, str, str]:
+        return threading.get_ident(), request.method, str(request.url)
+
+    def before(request: Any) -> None:
+        limit = TIMEOUT if request.method in ("GET", "HEAD") else SENT_TIMEOUT
+        limits = request.extensions.get("timeout", {})
+        request.extensions["timeout"] = {part: limits.get(part) or limit for part in _PARTS}
+        if time.monotonic() - sent.setdefault(key(request), time.monotonic()) > TIMEOUT:
+            raise NoAnswerError(f"no answer to {request.method} {request.url.path}")
+
+    def after(response: Any) -> None:
+        sent.pop(key(response.request), None)
+
+    hooks["request"].append(before)
+    hooks["response"].append(after)
+    try:
+        yield
+    finally:
+        hooks["request"].remove(before)
+        hooks["response"].remove(after)
 
 
 def _http_library() -> Any:
@@ -103,8 +150,13 @@ def _final(what: str, error: Exception) -> Exception | None:
     return None
 
 
-def _reason(error: BaseException) -> str:
+def _root(error: BaseException) -> BaseException:
     while error.__cause__ is not None:
         error = error.__cause__
+    return error
+
+
+def _reason(error: BaseException) -> str:
+    error = _root(error)
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= 160 else text[:157] + "..."

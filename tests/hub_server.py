@@ -16,7 +16,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-FAULTS = ("500", "cut", "slow", "wrong", "429")
+FAULTS = ("500", "cut", "slow", "stall", "wrong", "429")
+SLOW = 0.5  # seconds until a slow answer; a stalled one never comes
 LFS_SUFFIXES = (".safetensors", ".png", ".jpg", ".bin")
 
 # (step, method, path): the first that matches names the request
@@ -74,11 +75,14 @@ class Hub(ThreadingHTTPServer):
         self.requests: list[str] = []
         self.token: str | None = None
         self.fault, self.step, self.times = "", "", 0
+        self.over = threading.Event()
         self.lock = threading.Lock()
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
 
     def fail(self, step: str, fault: str, times: int = 1) -> None:
-        """Let the next `times` requests of `step` fail; "" for none."""
+        """Let the next `times` requests of `step` fail; "" for none. Answers held back so far are dropped."""
+        self.over.set()
+        self.over = threading.Event()
         self.step, self.fault, self.times = step, fault, times
 
     def take_fault(self, step: str) -> str:
@@ -117,6 +121,7 @@ class Handler(BaseHTTPRequestHandler):
             (s for s, method, path in STEPS if method == self.command and re.fullmatch(path, self.path)), ""
         )
         self.wrong = False
+        over = self.server.over
         fault = self.server.take_fault(self.step)
         if fault in ("500", "429"):
             return self._error(int(fault), "on command")
@@ -124,8 +129,7 @@ class Handler(BaseHTTPRequestHandler):
             if self.step == "commit":  # the version is made, and nobody is told
                 self._route(silent=True)
             return self._hang_up()
-        if fault == "slow":
-            threading.Event().wait(0.15)
+        self.late = {"slow": lambda: over.wait(SLOW), "stall": over.wait}.get(fault)
         self.wrong, self.cut = fault == "wrong", fault == "cut"
         self._route()
 
@@ -324,6 +328,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def _send(self, status: int, data: bytes, headers: dict[str, str]) -> None:
         if getattr(self, "silent", False):
+            return
+        if getattr(self, "late", None) and self.late():  # what was asked for is done, and the test went on
+            self._hang_up()
             return
         self.send_response(status)
         for name, value in {"Content-Length": str(len(data)), **headers}.items():

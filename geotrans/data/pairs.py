@@ -291,11 +291,11 @@ def _one_hot(domain: int, count: int) -> Tensor:
     return torch.eye(2)[domain].expand(count, 2).clone()
 
 
-def example_paired_folder(root: Path) -> None:
+def example_paired_folder(root: Path, domains: Sequence[str] = ("A", "B")) -> None:
     """Write a folder as `paired_folder` reads it, in miniature: drawn faces in two states, with landmarks."""
     sample, source, target = drawn_faces(24)
     assert sample.truth is not None
-    for domain, images, condition in (("A", sample.image, source), ("B", sample.truth, target)):
+    for domain, images, condition in zip(domains, (sample.image, sample.truth), (source, target), strict=True):
         assert condition.landmarks is not None
         for row, image in enumerate(images):
             name = f"{domain}/{'train' if row < 16 else 'test'}/face_{row:02d}"
@@ -303,9 +303,9 @@ def example_paired_folder(root: Path) -> None:
             write_landmarks(root / "landmarks" / f"{name}.npz", condition.landmarks[row])
 
 
-def example_unpaired_folders(root: Path) -> None:
-    """Write a folder as `unpaired_folders` reads it, in miniature: drawn faces in photographs' and other styles."""
+def example_unpaired_folders(root: Path, domains: Sequence[str] = ("A", "B")) -> None:
+    """Write a folder as `unpaired_folders` reads it, in miniature: drawn faces, a third of them in the first domain."""
     sample, _, _ = drawn_faces(24)
     for row, image in enumerate(sample.image):
-        domain, split = "AB"[row % 3 == 0], "train" if row < 16 else "test"
-        write_face(root / f"{split}{domain}" / f"face_{row:02d}.png", image)
+        split = "train" if row < 16 else "test"
+        write_face(root / f"{split}{domains[row % 3 != 0]}" / f"face_{row:02d}.png", image)

@@ -66,5 +66,5 @@ def test_its_first_steps_run(recipe: Recipe) -> None:
 @pytest.mark.parametrize("name", list_models(pretrained=True))
 def test_bundled_weights_were_made_by_a_recipe_that_ships(name: str) -> None:
     trained = read_json(bundled_folders()[name] / "results.json")["training"]["recipe"]
-    shipped = [json.loads(to_json(create_recipe(recipe))) for recipe in RECIPES.names()]
-    assert trained in shipped
+    shipped = [create_recipe(recipe) for recipe in RECIPES.names()]
+    assert from_json(json.dumps(trained)) in shipped  # fields that it has not heard of are as they were

@@ -1,12 +1,14 @@
 import dataclasses
 
 import pytest
+import torch
 
 from eval.metrics.base import Score
 from eval.protocol import create_protocol
 from eval.record import record
-from eval.results import BoardResult, ModelFacts, Results, Row, metric_facts
+from eval.results import BoardResult, ModelFacts, Pictures, Results, Row, metric_facts
 from geotrans import create_model, save_folder
+from geotrans.types import Sample, Translation
 from hub.files import read_json
 
 
@@ -50,3 +52,13 @@ def test_partial_runs_are_not_recorded(folder):
     with pytest.raises(ValueError, match="no model"):
         record(dataclasses.replace(run, boards=()))
     assert (folder / "results.json").read_bytes() == before
+
+
+def test_a_sample_strip_travels_too(folder):
+    run = results(folder, 0.2)
+    sample = Sample(torch.zeros(2, 3, 8, 8), truth=torch.ones(2, 3, 8, 8), id=("a", "b"))
+    pictures = Pictures(sample, {f"local-dir:{folder}": Translation(torch.zeros(2, 3, 8, 8))})
+    record(dataclasses.replace(run, boards=(dataclasses.replace(run.boards[0], pictures=pictures),)))
+    record(run)
+    assert (folder / "samples.png").stat().st_size > 100
+    assert (folder / "README.md").read_text().count("![samples](samples.png)") == 1

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from geotrans import figures
+from geotrans import figures, save_folder
 from geotrans.base import Generator
 from geotrans.cli import main
-from geotrans.factory import create_dataset, create_model, save_folder
+from geotrans.factory import create_dataset, create_model
 from geotrans.figures import conditions, overlays
 from geotrans.figures.command import FIGURES, Figure
 from geotrans.figures.layout import Rows
@@ -42,6 +42,13 @@ class Toy(Generator):
         vector = self.cfg.condition.vector(target, len(image))
         level = 0.5 * (vector[:, 1] - vector[:, 0])
         return Translation(level[:, None, None, None].expand_as(image).contiguous())
+
+
+class Keep(Generator):
+    """Returns its input."""
+
+    def forward(self, image: Tensor, target: Condition, source: Condition | None = None) -> Translation:
+        return Translation(image)
 
 
 class Drawer(Generator):
@@ -209,10 +216,11 @@ def test_a_sweep_starts_at_the_sources_own_value():
 
 
 def test_a_sweep_of_a_model_that_moves_and_paints_shows_both():
-    model = create_model("spm_refine_64", width=4, blocks=1, refine_blocks=1)
     sample = Sample(torch.rand(1, 3, 64, 64) * 2 - 1)
-    one, both = (figures.sweep(m, sample, ["Smiling"], steps=2) for m in (Toy(ToyConfig()), model))
-    assert both.shape[2] - one.shape[2] > 128 if one.shape[2] else False
+    small = {"width": 4, "blocks": 1}
+    only = figures.sweep(create_model("spm_warp_64", **small), sample, ["Smiling"], steps=2)
+    both = figures.sweep(create_model("spm_refine_64", refine_blocks=1, **small), sample, ["Smiling"], steps=2)
+    assert 128 <= both.shape[2] - only.shape[2] <= 140
 
 
 def test_sweeps_that_make_no_sense():
@@ -236,3 +244,298 @@ def test_models_on_one_figure_read_the_same():
         figures.difference(others, grey())
     with pytest.raises(ValueError, match="must be alike: a works at 32 pixels, b works at 64 pixels"):
         figures.difference({"a": Toy(ToyConfig()), "b": Toy(ToyConfig(64))}, grey())
+
+
+def test_attention_shows_the_mask():
+    model = create_model("ganimation_base_64", width=4, blocks=1)
+    nn.init.zeros_(model.mask.weight)  # a mask of 1/2, twice of which is 1
+    sheet = figures.attention(model, Sample(torch.zeros(1, 3, 64, 64)), ["AU12", "AU26"])
+    assert area(sheet, (252, 255, 164)) == 2 * CELL
+    with pytest.raises(ValueError, match="Toy has no mask: it paints nothing"):
+        figures.attention(Toy(ToyConfig()), grey())
+    with pytest.raises(ValueError, match="MUNIT paints the whole picture anew"):
+        figures.attention(create_model("munit_base_64"), figures.faces(create_model("munit_base_64"), 1))
+
+
+def test_arrows_go_from_where_content_was_to_where_it_is():
+    """A backward flow of -1/2 at the middle takes content a quarter of the picture to the right."""
+    flow = torch.zeros(1, 2, 33, 33)
+    flow[0, 0, 16, 16] = -0.5
+    drawn = overlays.arrows(torch.ones(1, 3, 33, 33), flow, scale=8, count=33)
+    red = (drawn[0, 1] < 0).nonzero()
+    assert red[:, 1].min().item() == pytest.approx(16.5 * 8 - 66, abs=3)
+    assert red[:, 1].max().item() == pytest.approx(16.5 * 8, abs=3)
+    assert red[:, 0].float().mean().item() == pytest.approx(16.5 * 8, abs=1.5)
+    left, right = red[red[:, 1] < 100], red[red[:, 1] > 116]
+    assert len(right) > len(left)  # the head is on the right
+    longer = overlays.arrows(torch.ones(1, 3, 33, 33), flow, scale=8, count=33, stretch=1.5)
+    assert (longer[0, 1] < 0).nonzero()[:, 1].max().item() == pytest.approx(16.5 * 8 + 33, abs=3)
+
+
+def test_no_motion_has_no_arrows():
+    image = torch.rand(2, 3, 16, 16) * 2 - 1
+    assert torch.equal(to_uint8(overlays.arrows(image, torch.zeros(2, 2, 16, 16))), to_uint8(image))
+
+
+def test_the_grid_bends_with_the_picture():
+    black = -torch.ones(1, 3, 32, 32)
+    still = overlays.bent_grid(black, torch.zeros(1, 2, 32, 32), cells=4)[0, 0]
+    assert (still[:, 7:9] > -0.6).all()
+    assert torch.equal(still[12, 10:14], -torch.ones(4))
+    flow = torch.zeros(1, 2, 32, 32)
+    flow[:, 0] = -3 * 2 / 32  # content goes 3 pixels to the right
+    moved = overlays.bent_grid(black, flow, cells=4)[0, 0]
+    torch.testing.assert_close(moved[:, 10:], still[:, 7:-3])
+
+
+def test_motion_is_drawn_on_one_scale_with_the_true_flow():
+    spec = ConditionSpec(("Smiling",))
+    model = Shift(ToyConfig(condition=spec))
+    sample = figures.faces(model, 1)
+    sheet = figures.motion(model, sample, ["Smiling", "Smiling=0.5"])
+    large = 256 * 256
+    assert area(sheet, (0, 207, 255)) > 0.9 * large or area(sheet, (0, 255, 255)) > 0.9 * large  # left is cyan
+    more = figures.motion(model, sample, ["Smiling", "target"])
+    assert more.shape[2] - sheet.shape[2] in range(256, 270)
+    with pytest.raises(ValueError, match="Toy moves nothing"):
+        figures.motion(Toy(ToyConfig()), grey())
+
+
+def test_a_basis_shows_each_field_and_their_sums():
+    model = create_model("spm_warp_64", width=4, blocks=1)
+    sample = Sample(torch.rand(1, 3, 64, 64) * 2 - 1)
+    two, three, four = (
+        figures.basis(model, sample, model.cfg.condition.attributes[:count]).shape[3] for count in (2, 3, 4)
+    )
+    assert three - two == 4 * 132  # one, two of the pairs, and the sum of three
+    assert three - four == 2 * 132
+    with pytest.raises(ValueError, match="expected a weight for each edit, got 1 weights for 2 edits"):
+        figures.basis(model, sample, ["Smiling", "Big_Nose"], [1.0])
+    with pytest.raises(ValueError, match="a sum needs two edits or more, got Smiling"):
+        figures.basis(model, sample, ["Smiling"])
+    with pytest.raises(TypeError, match="Toy has no motion fields to combine"):
+        figures.basis(Toy(ToyConfig()), grey())
+
+
+def test_weights_scale_the_fields():
+    model = create_model("spm_warp_64", width=4, blocks=1)
+    sample = Sample(torch.rand(1, 3, 64, 64) * 2 - 1)
+    picture = figures.basis(model, sample, ["Smiling", "Big_Nose"], [1.0, 0.0])
+    columns = [picture[..., -16 - 128 - 132 * k : -16 - 132 * k] for k in (2, 0)]  # Smiling, Smiling + 0 Big_Nose
+    rows = slice(80, 300)
+    torch.testing.assert_close(columns[0][:, :, rows], columns[1][:, :, rows])
+
+
+def test_a_pyramid_has_a_row_for_each_level():
+    sample = Sample(torch.rand(1, 3, 64, 64) * 2 - 1)
+    small = {"width": 4, "blocks": 1, "refine_blocks": 1}
+    two = figures.pyramid(create_model("spm_pyramid_64", **small), sample, ["Smiling"])
+    three = figures.pyramid(create_model("spm_pyramid_64", kernels=(3, 3), **small), sample, ["Smiling"])
+    assert three.shape[2] - two.shape[2] == 132
+    with pytest.raises(ValueError, match="SPM shows one resolution only"):
+        figures.pyramid(create_model("spm_refine_64", **small), sample)
+
+
+def test_a_pyramid_shows_what_the_levels_made():
+    model = create_model("portraitgan_base_64", width=4, max_width=8, blocks=1)
+    nn.init.zeros_(model.auxiliary[0].weight)
+    nn.init.constant_(model.auxiliary[0].bias, 0.5)
+    sheet = figures.pyramid(model, figures.faces(model, 1), ["sketch"])
+    assert area(sheet, level(float(torch.tensor(0.5).tanh()))) == CELL
+
+
+def test_landmarks_are_interpolated():
+    model = Drawer(ToyConfig(condition=FACES))
+    sample = figures.faces(model, 1, task="emotion", at_rest=False)
+    sheet = figures.landmark_interpolation(model, sample, steps=3)
+    middle = torch.lerp(sample.source.landmarks, sample.target.landmarks, 0.5)
+    cell = Rows(["x"], ["x"], [[draw_landmarks(middle, 32, 32, line_width=1.0)[0].expand(3, -1, -1)]]).drawn("", "")
+    drawn = cell[..., -16 - 128 : -16, -16 - 128 : -16]
+    column = sheet[..., -16 - 3 * 132 - 128 + 132 : -16 - 3 * 132 + 132]
+    places = column.unfold(2, 128, 1).permute(0, 2, 1, 4, 3)[0]
+    assert ((places - drawn).abs().amax((1, 2, 3)) < 0.02).sum() == 2  # the landmarks, and the result
+    twice = figures.landmark_interpolation(model, sample, ["sketch"], steps=3)
+    assert twice.shape[2] - sheet.shape[2] == 132
+    with pytest.raises(ValueError, match="Toy reads no landmarks"):
+        figures.landmark_interpolation(Toy(ToyConfig()), grey())
+
+
+# Distances
+
+
+def test_distances_are_those_of_the_judge():
+    toy = Toy(ToyConfig(64, condition=EMOTIONS))
+    found = figures.embedding_distances({"toy": toy, "same": Keep(ToyConfig(64, condition=EMOTIONS))}, 3)
+    assert list(found.moved) == ["true picture", "toy", "same"]
+    assert {len(values) for own in found.moved.values() for values in own.values()} == {3}
+    assert all(values.abs().max() < 1e-5 for values in found.moved["same"].values())
+    assert float(found.strangers.mean()) > 0.5
+    assert all(0 < values.mean() < 0.2 for values in found.moved["true picture"].values())
+
+
+def test_distances_of_attributes_are_of_faces_that_lack_them():
+    seen = []
+
+    class Spy(Keep):
+        def forward(self, image: Tensor, target: Condition, source: Condition | None = None) -> Translation:
+            seen.append(target.attributes)
+            return super().forward(image, target, source)
+
+    spec = ConditionSpec(("Smiling", "Big_Nose"))
+    found = figures.embedding_distances({"spy": Spy(ToyConfig(64, condition=spec))}, 4)
+    assert list(found.moved) == ["spy"]
+    assert list(found.moved["spy"]) == ["Smiling", "Big_Nose"]
+    assert [attributes[:, k].tolist() for k, attributes in enumerate(seen)] == [[1.0] * 4] * 2
+
+
+def test_what_distances_need():
+    with pytest.raises(ValueError, match=r"all read action units or emotions, or all the same attributes; got a \("):
+        figures.embedding_distances(
+            {"a": Toy(ToyConfig(condition=AUS)), "b": Toy(ToyConfig(condition=ConditionSpec(("Smiling",))))}
+        )
+    with pytest.raises(ValueError, match="a reads dark, light, which the built-in faces do not have"):
+        figures.embedding_distances({"a": Toy(ToyConfig())})
+    with pytest.raises(ValueError, match="expected at least 2 faces"):
+        figures.embedding_distances({"a": Toy(ToyConfig(condition=AUS))}, 1)
+    with pytest.raises(ValueError, match=r"the test split has \d+ faces for each expression, got 1000"):
+        figures.embedding_distances({"a": Toy(ToyConfig(condition=EMOTIONS))}, 1000)
+
+
+def test_the_chart_has_a_bar_for_each_mean():
+    chart = figures.embedding_distance({"toy": Toy(ToyConfig(64, condition=EMOTIONS))}, 2)
+    assert chart.shape[:2] == (1, 3)
+    assert area(chart, (59, 111, 182)) > 1000
+
+
+def test_without_matplotlib_the_message_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(ImportError, match=r'pip install "geotrans-gan\[docs\]"'):
+        figures.embedding_distance({"toy": Toy(ToyConfig(64, condition=EMOTIONS))}, 2)
+
+
+# The command
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Names of tiny published models."""
+
+    def publish(arch: str, **options: object) -> str:
+        path = save_folder(create_model(arch, **options), tmp_path / arch, arch=arch, tag="test")
+        return f"local-dir:{path}"
+
+    return publish
+
+
+def fails(capsys, *arguments):
+    """A user's mistake: exit code 2 and one line on stderr, which is returned."""
+    with pytest.raises(SystemExit) as stop:
+        main(["figure", *map(str, arguments)])
+    assert stop.value.code == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("geotrans figure: ")
+    return lines[0]
+
+
+SMALL = {"width": 4, "blocks": 1}
+
+
+@pytest.mark.parametrize(
+    ("name", "arch", "options"),
+    [
+        ("attention", "spm_refine_64", {**SMALL, "refine_blocks": 1}),
+        ("basis", "spm_warp_64", SMALL),
+        ("difference", "ganimation_base_64", SMALL),
+        ("embedding_distance", "spm_warp_64", SMALL),
+        ("landmark_interpolation", "portraitgan_base_64", {"width": 4, "max_width": 8, "blocks": 1}),
+        ("motion", "defgan_base_64", SMALL),
+        ("pyramid", "spm_pyramid_64", {**SMALL, "refine_blocks": 1}),
+        ("sweep", "defgan_base_64", SMALL),
+    ],
+)
+def test_every_figure_is_written(name, arch, options, folder, tmp_path):
+    out = tmp_path / f"{name}.png"
+    main(["figure", name, "--model", folder(arch, **options), "--rows", "2", "-o", str(out)])
+    assert min(read_image(out).shape[2:]) > 128
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_every_figure_is_tested_and_listed(capsys):
+    cases = next(mark for mark in test_every_figure_is_written.pytestmark if mark.name == "parametrize").args[1]
+    assert {case[0] for case in cases} == set(FIGURES)
+    with pytest.raises(SystemExit):
+        main(["figure", "--help"])
+    shown = capsys.readouterr().out
+    assert all(f"  {name} " in shown and figure.line in shown for name, figure in FIGURES.items())
+
+
+def test_pictures_and_several_models(folder, tmp_path):
+    write_image(tmp_path / "photo.jpg", torch.rand(1, 3, 50, 70) * 2 - 1)
+    one, two = folder("spm_warp_64", **SMALL), folder("spm_refine_64", refine_blocks=1, **SMALL)
+    own = ["--image", str(tmp_path / "photo.jpg"), "--crop", "whole", "--columns", "Smiling", "Big_Nose"]
+    main(["figure", "difference", "--model", one, "--model", two, *own, "-o", str(tmp_path / "out.jpg")])
+    assert read_image(tmp_path / "out.jpg").shape[2] > 4 * 128
+
+
+def seen_by(monkeypatch, *arguments, **fields):
+    """The job that a figure gets."""
+    jobs = []
+
+    def draw(job):
+        jobs.append(job)
+        return torch.zeros(1, 3, 8, 8)
+
+    monkeypatch.setitem(FIGURES, "spy", Figure("", draw, rows=1, **fields))
+    main(["figure", "spy", *map(str, arguments)])
+    return jobs[0]
+
+
+def test_untrained_weights_do_not_pass_for_trained_ones(monkeypatch, tmp_path, capsys):
+    out = tmp_path / "out.png"
+    assert "spm_pyramid_64 has no weights" in fails(capsys, "pyramid", "--model", "spm_pyramid_64", "-o", out)
+    assert not out.exists()
+    job = seen_by(monkeypatch, "--model", "spm_pyramid_64", "--untrained", "-o", out)
+    assert job.title == "spm_pyramid_64 (untrained)"
+    assert out.exists()
+    trained = seen_by(monkeypatch, "--model", "spm_warp_64.synthface", "-o", out)
+    assert trained.title == "spm_warp_64.synthface"
+
+
+def test_a_model_without_columns_is_shown_what_it_was_trained_on(monkeypatch, tmp_path):
+    trained = {"name": "synthface", "options": {"task": "modality", "domains": ["sketch", "photo"], "size": 8}}
+    model = create_model("identity")
+    path = save_folder(model, tmp_path / "model", arch="identity", tag="test", dataset=trained)
+    job = seen_by(monkeypatch, "--model", f"local-dir:{path}", "--index", 5, "-o", tmp_path / "out.png")
+    same = create_dataset("synthface", split="test", task="modality", domains=("sketch", "photo"))
+    size = model.cfg.resolution
+    expected = create_dataset("synthface", split="test", task="modality", domains=("sketch", "photo"), resolution=size)
+    torch.testing.assert_close(job.sample.image, expected.batch([5]).image)
+    assert len(same) == 2000
+
+
+def test_mistakes_are_one_line(folder, tmp_path, capsys):
+    out, model = tmp_path / "out.png", folder("spm_warp_64", **SMALL)
+
+    def line(name, *arguments, to=out):
+        return fails(capsys, name, "--model", model, *arguments, "-o", to)
+
+    assert "no figure is named 'sweeep'; did you mean 'sweep'?" in line("sweeep")
+    assert "there is no folder" in line("sweep", to=tmp_path / "none" / "out.png")
+    assert "no image format has the suffix '.xyz'" in line("sweep", to=tmp_path / "out.xyz")
+    assert "is a folder; name a file" in line("sweep", to=tmp_path / "spm_warp_64" / ".." / "spm_warp_64.png" / "..")
+    assert "SPM shows one resolution only" in line("pyramid")
+    assert "SPM has no mask" in line("attention")
+    assert "motion has no use for --steps" in line("motion", "--steps", "3")
+    assert "embedding_distance has no use for --columns" in line("embedding_distance", "--columns", "Smiling")
+    assert "motion takes one --model, got 2; several fit on: difference" in line("motion", "--model", model)
+    assert "did you mean 'Smiling'?" in line("sweep", "--columns", "Smilling")
+    assert "--rows: expected at least 1, got 0" in line("sweep", "--rows", "0")
+    assert "index 5000 is outside" in line("sweep", "--index", "5000")
+    assert "--index picks faces of a dataset; leave out --image" in line("sweep", "--image", "a.png", "--index", "1")
+    assert "a.png: no such file" in line("sweep", "--image", "a.png")
+    assert "--crop cuts your own pictures" in line("sweep", "--crop", "face")
+    assert "--device nonsense:" in line("sweep", "--device", "nonsense")
+    assert "embedding_distance takes faces of the test split" in line("embedding_distance", "--image", "a.png")
+    assert "no dataset is named 'synthfaec'" in line("sweep", "--data", "synthfaec")
+    assert not out.exists()

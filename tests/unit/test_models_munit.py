@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from geotrans import Condition, create_discriminator, create_model
+from geotrans import Condition, convert, create_discriminator, create_model
 from geotrans.models.munit import (
     SampleNorm,
     adain,
@@ -70,6 +70,62 @@ def test_other_sizes_convert_and_compute_the_same(width, blocks, mlp_width, down
     out = model(image, Condition(style=code))
     torch.testing.assert_close(out.intermediates["style"], expected_style, atol=2e-5, rtol=1e-4)
     torch.testing.assert_close(out.image, expected_image, atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize(("width", "layers", "scales"), [(4, 1, 4), (3, 2, 1), (2, 5, 2)])
+def test_discriminators_of_other_sizes_convert_and_compute_the_same(width, layers, scales):
+    official = OfficialDiscriminator(width, layers, scales)
+    model = convert_munit_discriminator(official.state_dict())
+    assert (model.cfg.width, model.cfg.layers, model.cfg.scales) == (width, layers, scales)
+    image = torch.rand(2, 3, 64, 72) * 2 - 1
+    for ours, theirs in zip(model(image).scores, official(image), strict=True):
+        torch.testing.assert_close(ours, theirs, atol=2e-5, rtol=1e-4)
+
+
+def two_domains():
+    """Auto-encoders of two domains as in `gen_*.pt`, and a picture and a style code for them."""
+    a, b = (Official(4, 1, 5, 2, 3, 2) for _ in range(2))
+    return a, b, torch.rand(2, 3, 32, 40) * 2 - 1, torch.randn(2, 2)
+
+
+def test_a_file_of_two_domains_gives_a_translator():
+    a, b, image, style = two_domains()
+    state = {"a": a.state_dict(), "b": b.state_dict()}
+    flat = {f"{domain}.{key}": value for domain, network in state.items() for key, value in network.items()}
+    content = a.enc_content.model(image)
+    for checkpoint in (state, flat):
+        out = convert("munit", checkpoint, source="a", target="b")(image, Condition(style=style))
+        torch.testing.assert_close(out.intermediates["content"], content, atol=2e-5, rtol=1e-4)
+        torch.testing.assert_close(out.intermediates["style"], a(image, style)[0], atol=2e-5, rtol=1e-4)
+        torch.testing.assert_close(out.image, b.decode(content, style), atol=1e-4, rtol=1e-3)
+
+
+def test_without_a_target_the_domain_is_its_own():
+    a, b, image, style = two_domains()
+    model = convert("munit", {"a": a.state_dict(), "b": b.state_dict()}, source="b")
+    torch.testing.assert_close(model(image, Condition(style=style)).image, b(image, style)[1], atol=1e-4, rtol=1e-3)
+
+
+def test_the_domain_must_be_named_if_and_only_if_there_are_several():
+    a = two_domains()[0].state_dict()
+    both = {"a": a, "b": a}
+    with pytest.raises(ValueError, match=r"source: expected one of a, b, the domains in the checkpoint; got ''"):
+        convert("munit", both)
+    with pytest.raises(ValueError, match=r"target: expected one of a, b, .*; got 'c'"):
+        convert("munit", both, source="a", target="c")
+    with pytest.raises(ValueError, match=r"source: expected one of a, b, .*; got ''"):
+        convert("munit", both, target="a")
+    with pytest.raises(ValueError, match=r"source: the checkpoint is of one domain, which has no name; got 'a'"):
+        convert("munit", a, source="a")
+
+
+def test_a_discriminator_is_picked_by_its_domain():
+    a, b = (OfficialDiscriminator(4, 2, 2) for _ in range(2))
+    image = torch.rand(2, 3, 32, 32) * 2 - 1
+    model = convert("munit_discriminator", {"a": a.state_dict(), "b": b.state_dict()}, domain="b")
+    torch.testing.assert_close(model(image).scores[1], b(image)[1], atol=2e-5, rtol=1e-4)
+    with pytest.raises(ValueError, match=r"domain: expected one of a, b"):
+        convert("munit_discriminator", {"a": a.state_dict(), "b": b.state_dict()})
 
 
 def test_dummy_statistics_are_ignored(golden):
@@ -155,11 +211,33 @@ class Official(nn.Module):
         self.mlp = wrap(Linear(a, b, last=b == sizes[-1]) for a, b in pairwise(sizes))
 
     def forward(self, image, code):
-        parameters = self.mlp.model(code).reshape(len(image), self.blocks, 2, 2, self.deep)
+        return self.enc_style.model(image).flatten(1), self.decode(self.enc_content.model(image), code)
+
+    def decode(self, content, code):
+        parameters = self.mlp.model(code).reshape(len(content), self.blocks, 2, 2, self.deep)
         for i, block in enumerate(self.dec.model[0].model):
             for j, conv in enumerate(block.model):
                 conv.norm.shift, conv.norm.scale = parameters[:, i, j, 0], parameters[:, i, j, 1]
-        return self.enc_style.model(image).flatten(1), self.dec.model(self.enc_content.model(image))
+        return self.dec.model(content)
+
+
+class OfficialDiscriminator(nn.Module):
+    def __init__(self, width, layers, scales):
+        super().__init__()
+        widths = [3, *(width * 2**layer for layer in range(layers))]
+
+        def critic():
+            convs = [Conv(c_in, c_out, 4, 2, 1, activation=nn.LeakyReLU(0.2)) for c_in, c_out in pairwise(widths)]
+            return nn.Sequential(*convs, nn.Conv2d(widths[-1], 1, 1))
+
+        self.cnns = nn.ModuleList(critic() for _ in range(scales))
+
+    def forward(self, image):
+        scores = []
+        for critic in self.cnns:
+            scores.append(critic(image))
+            image = nn.functional.avg_pool2d(image, 3, 2, padding=1, count_include_pad=False)
+        return scores
 
 
 def wrap(modules):

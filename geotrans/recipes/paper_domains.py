@@ -1,0 +1,175 @@
+"""The papers' recipes for pictures of two domains: CycleGAN, pix2pix, MUNIT, GANimorph, PortraitGAN.
+
+Their sets differ, so these read any folders: `unpaired_folders` and `paired_folder`. An epoch of the papers is once
+through one set; here are the numbers for the sets that the docstrings name, and for another the lengths are yours:
+`--set total_images=... g_optim.decay_images=... d_optim.decay_images=...`. An image is a pair that a generator step
+sees; those that learn both ways see it both ways.
+
+Official code crops each picture elsewhere every time. Here an index has its window, so an epoch goes through the
+pictures 16 times (`passes`) with other windows and partners. Resizing is bilinear, CycleGAN's and pix2pix's bicubic.
+"""
+
+from __future__ import annotations
+
+from geotrans.train.recipe import LossTerm, Optim, Recipe
+from registry import register_recipe
+
+_WINDOWS = {"passes": 16}
+_SUM = {"scales": "sum"}
+
+
+def _optim(images: int, lr: float = 2e-4) -> Optim:
+    """Adam whose rate falls over the last so many images."""
+    return Optim(lr=lr, decay_images=images)
+
+
+@register_recipe
+def cyclegan_resnet9_256_unpaired() -> Recipe:
+    """CycleGAN: weights 10 for cycles and 5 for identities, pools of 50, one pair a step.
+
+    200 epochs of horse2zebra, whose larger domain has 1,334 pictures: 266,800 images; the rate falls over the second
+    half. Windows of 256 of 286 pixels.
+    """
+    epoch = 1_334
+    return Recipe(
+        generator="cyclegan_resnet9_256",
+        discriminator="patchgan_70",
+        dataset="unpaired_folders",
+        dataset_options={"resolution": 256, "load": 286, **_WINDOWS},
+        g_losses=(LossTerm("adv_lsgan_g"), LossTerm("cycle_l1", 10.0), LossTerm("idt_l1", 5.0)),
+        d_losses=(LossTerm("adv_lsgan_d", 0.5),),
+        g_optim=_optim(100 * epoch),
+        d_optim=_optim(100 * epoch),
+        batch_size=1,
+        total_images=200 * epoch,
+        directions="twin",
+        real="target",
+        fake_pool=50,
+        tag="unpaired",
+        back_tag="unpaired_back",
+    )
+
+
+@register_recipe
+def pix2pix_unet_256_paired() -> Recipe:
+    """pix2pix: weight 100 on L1, a discriminator that sees the source beside the picture, one pair a step.
+
+    200 epochs of the 400 facades: 80,000 images; the rate falls over the second half. Windows of 256 of 286 pixels. For
+    the authors' files, labels to photo: --set dataset_options.side_by_side=true dataset_options.reverse=true.
+    """
+    epoch = 400
+    return Recipe(
+        generator="pix2pix_unet_256",
+        discriminator="pix2pix_d_256",
+        dataset="paired_folder",
+        dataset_options={"resolution": 256, "load": 286, **_WINDOWS},
+        g_losses=(LossTerm("adv_vanilla_g"), LossTerm("rec_l1", 100.0)),
+        d_losses=(LossTerm("adv_vanilla_d", 0.5),),
+        g_optim=_optim(100 * epoch),
+        d_optim=_optim(100 * epoch),
+        batch_size=1,
+        total_images=200 * epoch,
+        real="truth",
+        tag="paired",
+    )
+
+
+@register_recipe
+def munit_base_256_unpaired() -> Recipe:
+    """MUNIT with the explicit cycle of its summer-to-winter settings, without their perceptual loss; one pair a step.
+
+    Official code halves the rate of 1e-4 every 100,000 of 1,000,000 iterations, which adds up to 200,000 at the full
+    rate. So does a linear fall over 400,000. Scores are summed over the scales, as there; there is no weight decay
+    (1e-4 there). The shorter side is 256 pixels, and windows lie anywhere along the longer one.
+    """
+    return Recipe(
+        generator="munit_base_256",
+        discriminator="munit_d_256",
+        dataset="unpaired_folders",
+        dataset_options={"resolution": 256, "fit": "aspect", **_WINDOWS},
+        g_losses=(
+            LossTerm("adv_lsgan_g", 1.0, _SUM),
+            LossTerm("rec_self", 10.0),
+            LossTerm("rec_style", 1.0),
+            LossTerm("rec_content", 1.0),
+            LossTerm("cycle_l1", 10.0),
+        ),
+        d_losses=(LossTerm("adv_lsgan_d", 1.0, _SUM),),
+        g_optim=_optim(400_000, 1e-4),
+        d_optim=_optim(400_000, 1e-4),
+        batch_size=1,
+        total_images=400_000,
+        directions="twin",
+        real="target",
+        tag="unpaired",
+        back_tag="unpaired_back",
+    )
+
+
+@register_recipe
+def ganimorph_base_128_unpaired() -> Recipe:
+    """GANimorph at 128 px: 300 epochs of 1,000 steps of 16 pairs; the discriminators learn in every second step.
+
+    4,800,000 images; the rate falls over the second half. The paper weighs shares of the losses, 0.67 adversarial (0.7
+    the score, 0.3 the features) and 0.33 cycle (0.7 MS-SSIM, 0.3 L1), and divides each loss by a slow average of
+    itself. Here the weights are fixed: those shares, divided by what the losses are at the start (0.69, 0.1, 0.5, 0.3).
+    Windows of 128 of 143 pixels stand for its resizing by 1.12; it also turns and scales its pictures.
+    """
+    return Recipe(
+        generator="ganimorph_base_128",
+        discriminator="ganimorph_d_128",
+        dataset="unpaired_folders",
+        dataset_options={"resolution": 128, "load": 143, **_WINDOWS},
+        g_losses=(
+            LossTerm("adv_vanilla_g", 0.68),
+            LossTerm("feature_matching", 2.0, {"batch_mean": True, "squared": True}),
+            LossTerm("ms_ssim", 0.46, {"window": 8, "k1": 0.03, "k2": 0.05}),
+            LossTerm("cycle_l1", 0.33),
+        ),
+        d_losses=(LossTerm("adv_vanilla_d", 0.5),),
+        g_optim=_optim(2_400_000),
+        d_optim=_optim(2_400_000),
+        batch_size=16,
+        total_images=4_800_000,
+        d_every=2,
+        directions="twin",
+        real="target",
+        tag="unpaired",
+        back_tag="unpaired_back",
+    )
+
+
+@register_recipe
+def portraitgan_base_512_paired() -> Recipe:
+    """PortraitGAN at 512 px: photo and stylised pictures, pairs of one person in any two expressions, both ways.
+
+    The folders are photo and stylised, with partners of one name, and landmarks. Weights are the paper's: 2 cycles, 5
+    identity (the paired target), 10 texture, and 10 feature matching, which is 40 where layers and scales are averaged,
+    as in pix2pixHD, whose settings it takes: LSGAN, scores summed over the two discriminators. Real pictures come from
+    a pool of 50, one for either modality. The paper names no rate or length: CycleGAN's are taken, 200 epochs of one
+    pair a step, of RaFD's 4,824 pictures: 964,800 images, the rate falling over the second half. VGG-19's weights must
+    be on the machine.
+    """
+    epoch = 4_824
+    return Recipe(
+        generator="portraitgan_base_512",
+        discriminator="portraitgan_d_512",
+        dataset="paired_folder",
+        dataset_options={"resolution": 512, "domains": ["photo", "stylised"], "landmarks": "landmarks"},
+        g_losses=(
+            LossTerm("adv_lsgan_g", 1.0, _SUM),
+            LossTerm("cycle_l1", 2.0),
+            LossTerm("feature_matching", 40.0),
+            LossTerm("rec_l1", 5.0),
+            LossTerm("texture_gram", 10.0),
+        ),
+        d_losses=(LossTerm("adv_lsgan_d", 0.5, _SUM),),
+        g_optim=_optim(100 * epoch),
+        d_optim=_optim(100 * epoch),
+        batch_size=1,
+        total_images=200 * epoch,
+        directions="both",
+        real="truth",
+        real_pool=50,
+        tag="paired",
+    )
