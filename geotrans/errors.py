@@ -22,5 +22,6 @@ def user_errors(command: str) -> Iterator[None]:
         raise SystemExit(130) from None
     except USER_ERRORS as error:
         text = " ".join(str(error.args[0] if isinstance(error, KeyError) and error.args else error).split())
+        text = "".join(c if c.isprintable() else "?" for c in text)  # names in a stranger's file are printed too
         sys.stderr.write(f"{command}: {text}\n")
         raise SystemExit(2) from None

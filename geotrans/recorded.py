@@ -71,9 +71,9 @@ def repeat(model: Generator, check: Mapping[str, Tensor], path: str | Path) -> f
     with torch.inference_mode():
         try:
             image = model(check["in/image"], *_recorded_conditions(check)).image
+            difference = float((image - check["out/image"]).abs().max())
         except (TypeError, ValueError, RuntimeError) as error:
             raise ValueError(f"{path}: the recorded call does not fit the model: {error}") from error
-    difference = float((image - check["out/image"]).abs().max())
     if not difference <= CHECK_TOLERANCE:
         raise ValueError(
             f"{path}: the weights give another picture than the one recorded with them (difference {difference:.3g}, "

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hub import files
-from hub.folder import CONFIG, FILES, LIMITS, WEIGHTS, bundled_folders
+from hub.folder import CONFIG, FILES, LIMITS, WEIGHTS, bundled_folders, inspect_folder
 from hub.remote import WAITS, BrokenTransferError, attempt, check_revision
 from registry import ModelName, registered_weights
 
@@ -76,6 +76,7 @@ def from_hub(
         cached = _refresh(what, repo, revision, store, cached)
     if sha256 is not None and (found := files.sha256(cached / WEIGHTS)) != sha256:
         raise ValueError(f"{what}: {WEIGHTS} has sha256 {found[:12]}..., registered is {sha256[:12]}...; not loaded")
+    inspect_folder(cached)
     return cached
 
 

@@ -102,21 +102,33 @@ def read_folder(path: str | Path) -> PublishedFolder:
         ValueError: a file is broken, or the weights were made with another config than config.json states.
     """
     path = Path(path)
-    if not path.is_dir():
-        raise FileNotFoundError(f"{path}: no such folder; expected a published folder with {', '.join(FILES)}")
-    missing = [name for name in (CONFIG, WEIGHTS) if not (path / name).is_file()]
-    if missing:
-        raise FileNotFoundError(f"{path}: not a published folder, {' and '.join(missing)} missing")
-    check_sizes(path)
-    config = read_config(path)
-    weights, metadata = files.read_safetensors(path / WEIGHTS)
-    check_metadata(path, config, metadata)
+    config, _ = inspect_folder(path)
+    weights, _ = files.read_safetensors(path / WEIGHTS)
     check = files.read_safetensors(path / CHECK)[0] if (path / CHECK).is_file() else {}
     results = files.read_json(path / RESULTS) if (path / RESULTS).is_file() else {}
     card = files.read_text(path / CARD) if (path / CARD).is_file() else ""
     return PublishedFolder(
         config["arch"], config["tag"], config["config"], weights, check, results, card, config["dataset"]
     )
+
+
+def inspect_folder(path: str | Path) -> tuple[dict[str, Any], dict[str, tuple[int, ...]]]:
+    """The config.json of a published folder and the shapes of its weights; no tensor is read.
+
+    Raises:
+        As `read_folder`.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise FileNotFoundError(f"{path}: no such folder; expected a published folder with {', '.join(FILES)}")
+    missing = [name for name in (CONFIG, WEIGHTS) if not (path / name).is_file()]
+    if missing:
+        raise FileNotFoundError(f"{path}: not a published folder, {' and '.join(missing)} missing")
+    _check_sizes(path)
+    config = read_config(path)
+    shapes, metadata = files.tensor_shapes(path / WEIGHTS)
+    _check_metadata(path, config, metadata)
+    return config, shapes
 
 
 def read_config(path: str | Path) -> dict[str, Any]:
@@ -135,7 +147,7 @@ def read_config(path: str | Path) -> dict[str, Any]:
     return {"tag": "", "dataset": {}, **config}
 
 
-def check_sizes(path: Path) -> None:
+def _check_sizes(path: Path) -> None:
     """Refuse a folder one of whose small files is large.
 
     Raises:
@@ -146,7 +158,7 @@ def check_sizes(path: Path) -> None:
             raise ValueError(f"{path / name}: {size} bytes; expected at most {limit}")
 
 
-def check_metadata(path: Path, config: Mapping[str, Any], metadata: Mapping[str, str]) -> None:
+def _check_metadata(path: Path, config: Mapping[str, Any], metadata: Mapping[str, str]) -> None:
     """Refuse weights whose metadata names another config than config.json.
 
     Raises:

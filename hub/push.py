@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hub import card, files
-from hub.folder import CARD, CHECK, CONFIG, FILES, RESULTS, WEIGHTS, check_metadata, check_sizes, read_config
+from hub.folder import CARD, CHECK, CONFIG, FILES, RESULTS, WEIGHTS, inspect_folder
 from hub.remote import WAITS, attempt, check_revision
 
 RECIPE, EVAL_RESULTS = "recipe.json", ".eval_results"
@@ -127,14 +127,11 @@ def validate(folder: str | Path) -> dict[str, Any]:
             raise ValueError(f"{path}: {path.stat().st_size} bytes; expected at most {MAX_SAMPLES_BYTES}")
     if missing := [name for name in FILES if not (folder / name).is_file()]:
         raise FileNotFoundError(f"{folder}: not a whole published folder, {' and '.join(missing)} missing")
-    check_sizes(folder)
-    config = read_config(folder)
-    if not _ARCH.match(config["arch"]):
-        raise ValueError(f"{folder / CONFIG}: {config['arch']!r} is no name of an architecture")
-    shapes, metadata = files.tensor_shapes(folder / WEIGHTS)
+    config, shapes = inspect_folder(folder)
     if not shapes:
         raise ValueError(f"{folder / WEIGHTS}: holds no tensors")
-    check_metadata(folder, config, metadata)
+    if not _ARCH.match(config["arch"]):
+        raise ValueError(f"{folder / CONFIG}: {config['arch']!r} is no name of an architecture")
     if not files.tensor_shapes(folder / CHECK)[0]:
         raise ValueError(f"{folder / CHECK}: holds no recorded call; write the folder again with save_folder")
     if not isinstance(files.read_json(folder / RESULTS), dict):

@@ -58,7 +58,7 @@ def attempt(what: str, call: Callable[[], T], *, waits: tuple[float, ...] = WAIT
             final = _final(what, error)
             if final is not None:
                 raise final from error
-            silent = isinstance(_root(error), (NoAnswerError, transport_errors))
+            silent = any(isinstance(cause, (NoAnswerError, transport_errors)) for cause in _causes(error))
             if wait is None or (silent and time.monotonic() - start > PATIENCE):
                 raise ConnectionError(f"{what}: the Hub keeps failing ({_reason(error)}); try again later") from error
             time.sleep(wait)
@@ -73,7 +73,7 @@ def _bounded() -> Iterator[None]:
     limit gets one; one that was not answered for `TIMEOUT` seconds is not sent again from below, but by `attempt`. The
     client is shared, so for this while the same holds for what other threads ask of it.
     """
-    from huggingface_hub.utils import get_session
+    from huggingface_hub import get_session
 
     hooks = get_session().event_hooks
     sent: dict[tuple[int, str, str], float] = {}
@@ -150,13 +150,13 @@ def _final(what: str, error: Exception) -> Exception | None:
     return None
 
 
-def _root(error: BaseException) -> BaseException:
-    while error.__cause__ is not None:
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
         error = error.__cause__
-    return error
 
 
 def _reason(error: BaseException) -> str:
-    error = _root(error)
-    text = " ".join(str(error).split()) or type(error).__name__
+    *_, error = _causes(error)
+    text = " ".join(str(error).split()).partition(" For more information")[0] or type(error).__name__
     return text if len(text) <= 160 else text[:157] + "..."

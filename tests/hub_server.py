@@ -108,6 +108,7 @@ class Handler(BaseHTTPRequestHandler):
     """One request."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     server: Hub
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
@@ -120,7 +121,7 @@ class Handler(BaseHTTPRequestHandler):
         self.step = next(
             (s for s, method, path in STEPS if method == self.command and re.fullmatch(path, self.path)), ""
         )
-        self.wrong = False
+        self.wrong, self.late = False, None
         over = self.server.over
         fault = self.server.take_fault(self.step)
         if fault in ("500", "429"):

@@ -167,7 +167,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--rows", type=int, metavar="N", help="so many faces, drawn with --seed; for each bar of a chart")
     what.add_argument("--seed", type=int, default=0, help="default: 0")
     add("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
-    add("--untrained", action="store_true", help="random weights, where there are none; the figure says so")
+    add("--untrained", action="store_true", help="random weights instead of trained ones; the figure says so")
     parser.set_defaults(run=run)
 
 

@@ -83,4 +83,5 @@ class Rows:
 def shown(sample: Sample, *facts: str) -> str:
     """The note below a figure: facts, and which pictures these are."""
     names = list(sample.id[:6]) + ["..."] * (len(sample.id) > 6)
-    return "; ".join([*facts, *([", ".join(names)] if names else [])])
+    unknown = sample.source is None and sample.target is None
+    return "; ".join([*facts, *["sources taken to be at rest"] * unknown, *[", ".join(names)] * bool(names)])

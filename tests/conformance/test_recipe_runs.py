@@ -10,7 +10,8 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from geotrans.factory import create_recipe, list_recipes, save_folder
+from geotrans.factory import create_recipe, list_recipes
+from geotrans.publishing import save_folder
 from geotrans.train.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from geotrans.train.loop import Trainer
 from geotrans.train.recipe import Recipe

@@ -94,3 +94,43 @@ def test_enlarging_and_row_titles() -> None:
 def test_columns_of_unlike_shapes_are_refused() -> None:
     with pytest.raises(ValueError, match=r"expected columns of one shape, got \[\(1, 3, 8, 8\), \(2, 3, 8, 8\)\]"):
         viz.titled_grid({"a": torch.zeros(1, 3, 8, 8), "b": torch.zeros(2, 3, 8, 8)})
+
+
+def test_heat_runs_from_black_over_red_to_pale_yellow() -> None:
+    shares = torch.tensor([-1.0, 0.0, 0.5, 1.0, 2.0]).view(5, 1, 1, 1)
+    bytes_ = (viz.heat(shares)[:, :, 0, 0] + 1) * 127.5
+    expected = torch.tensor([[0, 0, 4], [0, 0, 4], [188, 55, 84], [252, 255, 164], [252, 255, 164]])
+    torch.testing.assert_close(bytes_, expected.float(), atol=1e-3, rtol=0)
+    between = viz.heat(torch.full((1, 1, 1, 1), 0.125))[0, :, 0, 0]
+    torch.testing.assert_close((between + 1) * 127.5, torch.tensor([43.5, 8.0, 57.0]), atol=1e-3, rtol=0)
+
+
+def test_long_titles_are_broken_and_not_cut() -> None:
+    picture = torch.zeros(2, 3, 128, 128)
+    short = viz.titled_grid({"a": picture, "b": picture})
+    long = viz.titled_grid({"a": picture, "Smiling + Arched_Eyebrows + Big_Nose": picture})
+    assert long.shape[-1] == short.shape[-1]
+    assert long.shape[-2] > short.shape[-2] + 15
+    titles = long[0, 0, : long.shape[-2] - 2 * 132 - 1]
+    assert (titles[:, 136:].min(1).values < 0).sum() > 30  # three lines of letters
+    assert (titles[:, 134:136] == 1).all()
+    assert (titles[:, 264:] == 1).all()
+
+
+def test_title_note_legend_and_groups_add_room() -> None:
+    columns = {"a": torch.zeros(4, 3, 64, 64), "b": torch.zeros(4, 3, 64, 64)}
+    plain = viz.titled_grid(columns).shape
+    assert viz.titled_grid(columns, title="title").shape[-2] > plain[-2] + 20
+    assert viz.titled_grid(columns, note="note").shape[-2] > plain[-2] + 14
+    assert viz.titled_grid(columns, group=2).shape[-2] == plain[-2] + 12
+    legend = torch.full((1, 3, 30, 30), -1.0)
+    sheet = viz.titled_grid(columns, legend=legend)
+    assert sheet.shape[-2] == plain[-2] + 38
+    torch.testing.assert_close(sheet[..., -34:-4, 4:34], legend)
+
+
+def test_pictures_have_a_frame_and_empty_places_none() -> None:
+    sheet = viz.titled_grid({"a": torch.ones(1, 3, 32, 32), "b": torch.full((1, 3, 32, 32), 0.5)})
+    bottom = sheet[0, 0, -4]
+    assert (bottom[4:36] == 1).all()
+    assert (bottom[40:72] < 0.8).all()

@@ -1,0 +1,81 @@
+"""Weighted sums of pixels around real-valued positions: what every sampler beside `warp` is made of.
+
+Convention, for every function: positions (x, y) are in pixels of the image that is read, pixel j at j, and may lie
+anywhere; outside, the image goes on with its edge pixels. Rows of pixels, not planes, are fetched and summed in one
+pass, so that no map larger than the output is made; with 64 channels and more that is also faster than `warp`.
+Everything is differentiable once in image and weights, on any device and under `torch.compile`.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from geotrans.ops.warp import check_flow
+
+
+def positions(flow: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """Where a flow samples an image of (height, width): x and y in its pixels, (B, H, W) each, float32 or better.
+
+    Args:
+        flow: (B, 2, H, W), backward, normalised so that 2 is the image's width or height (align_corners=False). Zero
+            flow of the image's size gives whole numbers, exactly.
+    """
+    check_flow(flow)
+    flow = flow.to(torch.promote_types(flow.dtype, torch.float32))
+    across, down = width / flow.shape[3], height / flow.shape[2]
+    columns = torch.arange(flow.shape[3], device=flow.device, dtype=flow.dtype) * across + (across - 1) / 2
+    rows = torch.arange(flow.shape[2], device=flow.device, dtype=flow.dtype) * down + (down - 1) / 2
+    return columns + flow[:, 0] * (width / 2), rows[:, None] + flow[:, 1] * (height / 2)
+
+
+def split(position: Tensor, size: int, reach: int) -> tuple[Tensor, Tensor]:
+    """The whole pixel at or before each position, and how far beyond it the position lies, in [0, 1).
+
+    Args:
+        size: of the image along this axis.
+        reach: how many pixels away from the whole pixel will be read. Beyond the edge by more than that, all of them
+            are the edge pixel, and the whole pixel stays there: a position may be as far away as its type can say.
+    """
+    whole = position.detach().floor()
+    return whole.clamp(-1 - reach, size + reach).long(), position - whole
+
+
+def gather(image: Tensor, rows: Tensor, columns: Tensor, weights: Tensor) -> Tensor:
+    """The weighted sum of R * S pixels at every place.
+
+    Args:
+        image: (B, C, h, w), any floating type; summed in float32 or better.
+        rows: (B, H, W, R) whole numbers; outside the image the nearest edge counts.
+        columns: (B, H, W, S).
+        weights: (B, H, W, R, S).
+
+    Returns:
+        (B, C, H, W) in the image's type and memory format.
+
+    Raises:
+        ValueError: the batches differ, or the image is no (B, C, h, w).
+    """
+    if image.ndim != 4 or len(image) != len(rows):
+        raise ValueError(f"image: expected shape ({len(rows)}, C, h, w), got {tuple(image.shape)}")
+    batch, channels, height, width = image.shape
+    dtype = torch.promote_types(weights.dtype, torch.promote_types(image.dtype, torch.float32))
+    table = image.to(dtype).permute(0, 2, 3, 1).reshape(-1, channels)
+    first = torch.arange(batch, device=image.device).view(-1, 1, 1, 1) * height
+    starts = (rows.clamp(0, height - 1) + first) * width
+    index = (starts[..., :, None] + columns.clamp(0, width - 1)[..., None, :]).flatten(0, 2).flatten(1)
+    sums = F.embedding_bag(index, table, mode="sum", per_sample_weights=weights.to(dtype).reshape(index.shape))
+    out = sums.view(batch, *rows.shape[1:3], channels).permute(0, 3, 1, 2).to(image.dtype)
+    planes = not image.is_contiguous(memory_format=torch.channels_last)
+    return out.contiguous() if planes else out
+
+
+def bilinear(image: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """The image at positions (x, y), (B, H, W) each: (B, C, H, W). The pixels of `warp` with border padding."""
+    column, right = split(x, image.shape[3], 1)
+    row, below = split(y, image.shape[2], 1)
+    pair = torch.arange(2, device=x.device)
+    across, down = torch.stack([1 - right, right], dim=-1), torch.stack([1 - below, below], dim=-1)
+    weights = down[..., :, None] * across[..., None, :]
+    return gather(image, row[..., None] + pair, column[..., None] + pair, weights)
