@@ -13,9 +13,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True)
 class WarpInfo:
-    """params: (batch, height, width) -> a shape of parameters that the warp takes, for tests and demos."""
+    """params: (batch, height, width) -> a shape of parameters that the warp takes, for tests and demos.
+
+    sample: (image, params) -> the image moved, at its own size; None: bilinearly along the flow.
+    """
 
     params: Callable[[int, int, int], tuple[int, ...]]
+    sample: Callable[[Any, Any], Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +77,11 @@ def register_discriminator(cls: type) -> Callable[[F], F]:
     return lambda factory: DISCRIMINATORS.register(factory, cls)
 
 
-def register_warp(params: Callable[[int, int, int], tuple[int, ...]]) -> Callable[[F], F]:
-    """Register a function `(params, height, width) -> flow (B, 2, H, W)` and a shape of its params, for an image."""
-    return lambda factory: WARPS.register(factory, WarpInfo(params))
+def register_warp(
+    params: Callable[[int, int, int], tuple[int, ...]], sample: Callable[[Any, Any], Any] | None = None
+) -> Callable[[F], F]:
+    """Register a function `(params, height, width) -> flow (B, 2, H, W)`, and what `WarpInfo` says of it."""
+    return lambda factory: WARPS.register(factory, WarpInfo(params, sample))
 
 
 def register_loss(*needs: str) -> Callable[[F], F]:

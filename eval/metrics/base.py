@@ -139,6 +139,10 @@ class Metric(ABC):
         """The value of each sample by id, in order of id; empty for scores of whole sets."""
         return {}
 
+    def weights(self) -> dict[str, float]:
+        """How much each sample of `samples` counts, by id; empty where all count alike."""
+        return {}
+
 
 Measure = Callable[[EvalBatch], tuple[Tensor, Tensor]]
 
@@ -175,6 +179,10 @@ class SampleMetric(Metric):
 
     def samples(self) -> dict[str, float | None]:
         return {name: total / weight if weight else None for name, total, weight in sorted(self._rows)}
+
+    def weights(self) -> dict[str, float]:
+        found = {name: weight for name, _, weight in sorted(self._rows)}
+        return found if any(weight != 1 for weight in found.values()) else {}
 
 
 def mean(measure: Callable[[EvalBatch], Tensor]) -> SampleMetric:

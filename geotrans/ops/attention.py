@@ -12,6 +12,7 @@ goes on with its edge pixels.
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -30,7 +31,7 @@ def extract_blocks(source: Tensor, flow: Tensor, size: int) -> Tensor:
     size**2 times as large as the source.
     """
     offsets = torch.arange(size, device=flow.device) - size // 2
-    x, y = (place.repeat_interleave(size, 1).repeat_interleave(size, 2) for place in positions(flow, *source.shape[2:]))
+    x, y = (place.repeat_interleave(size, 1).repeat_interleave(size, 2) for place in positions(flow, source))
     return bilinear(source, x + offsets.repeat(flow.shape[3]), y + offsets.repeat(flow.shape[2])[:, None])
 
 
@@ -40,8 +41,8 @@ def content_sample(source: Tensor, flow: Tensor, kernels: Tensor, *, scale: Scal
     Args:
         source: (B, C, h, w).
         kernels: (B, size**2, H, W), one weight a sample of the patch; in the paper a softmax over dimension 1.
-        scale: "mean" divides the sum by size**2, as the paper's average pooling does: kernels that add up to 1 then make
-            a constant c into c / size**2. "sum" does not.
+        scale: "mean" divides the sum by size**2, as the paper's average pooling does: kernels that add up to 1 then
+            make a constant c into c / size**2. "sum" does not.
 
     Returns:
         (B, C, H, W). Neighbouring samples share source pixels, so a patch is (size + 1)**2 of them and not 4 * size**2.
@@ -49,7 +50,8 @@ def content_sample(source: Tensor, flow: Tensor, kernels: Tensor, *, scale: Scal
     Raises:
         ValueError: the number of kernel weights is no square, or shapes do not fit each other.
     """
-    size = round(kernels.shape[1] ** 0.5)
+    x, y = positions(flow, source)
+    size = math.isqrt(kernels.shape[1])
     if size * size != kernels.shape[1] or kernels.shape[0] != flow.shape[0] or kernels.shape[2:] != flow.shape[2:]:
         raise ValueError(
             f"kernels: expected shape (B, size**2, H, W) with the flow's B, H and W, got {tuple(kernels.shape)} "
@@ -57,10 +59,9 @@ def content_sample(source: Tensor, flow: Tensor, kernels: Tensor, *, scale: Scal
         )
     if scale not in ("mean", "sum"):
         raise ValueError(f"scale: expected 'mean' or 'sum', got {scale!r}")
-    x, y = positions(flow, *source.shape[2:])
     column, right = split(x, source.shape[3], size)
     row, below = split(y, source.shape[2], size)
-    weights = kernels.permute(0, 2, 3, 1).unflatten(3, (size, size))  # (B, H, W, size, size)
+    weights = kernels.permute(0, 2, 3, 1).reshape(*x.shape, size, size)
     weights = _interpolate(weights, below, 3)
     weights = _interpolate(weights, right, 4)  # (B, H, W, size + 1, size + 1)
     taps = torch.arange(size + 1, device=flow.device) - size // 2
@@ -82,7 +83,7 @@ def flowed_convolution(source: Tensor, flow: Tensor, weight: Tensor) -> Tensor:
         (B, K, H, W).
     """
     size = weight.shape[2]
-    x, y = positions(flow, *source.shape[2:])
+    x, y = positions(flow, source)
     layer = F.conv2d(_grown(source, size - 1, size - 1), weight)
     # The first position that the layer is known at is the last whose patches lie on the left edge altogether.
     first = size - 1 - size // 2
@@ -111,4 +112,3 @@ def _interpolate(weights: Tensor, share: Tensor, dim: int) -> Tensor:
     """
     zero = torch.zeros_like(weights.narrow(dim, 0, 1))
     return torch.lerp(torch.cat([weights, zero], dim), torch.cat([zero, weights], dim), share[..., None, None])
-

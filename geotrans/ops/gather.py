@@ -15,14 +15,22 @@ from torch.nn import functional as F
 from geotrans.ops.warp import check_flow
 
 
-def positions(flow: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
-    """Where a flow samples an image of (height, width): x and y in its pixels, (B, H, W) each, float32 or better.
+def positions(flow: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
+    """Where a flow samples an image: x and y in its pixels, (B, H, W) each, float32 or better.
 
     Args:
         flow: (B, 2, H, W), backward, normalised so that 2 is the image's width or height (align_corners=False). Zero
             flow of the image's size gives whole numbers, exactly.
+        image: (B, C, h, w).
+
+    Raises:
+        TypeError: the flow is not of a floating type.
+        ValueError: a shape is not as above, or the batches differ.
     """
     check_flow(flow)
+    if image.ndim != 4 or len(image) != len(flow):
+        raise ValueError(f"image: expected shape ({len(flow)}, C, h, w), one a flow, got {tuple(image.shape)}")
+    height, width = image.shape[2:]
     flow = flow.to(torch.promote_types(flow.dtype, torch.float32))
     across, down = width / flow.shape[3], height / flow.shape[2]
     columns = torch.arange(flow.shape[3], device=flow.device, dtype=flow.dtype) * across + (across - 1) / 2
@@ -53,12 +61,7 @@ def gather(image: Tensor, rows: Tensor, columns: Tensor, weights: Tensor) -> Ten
 
     Returns:
         (B, C, H, W) in the image's type and memory format.
-
-    Raises:
-        ValueError: the batches differ, or the image is no (B, C, h, w).
     """
-    if image.ndim != 4 or len(image) != len(rows):
-        raise ValueError(f"image: expected shape ({len(rows)}, C, h, w), got {tuple(image.shape)}")
     batch, channels, height, width = image.shape
     dtype = torch.promote_types(weights.dtype, torch.promote_types(image.dtype, torch.float32))
     table = image.to(dtype).permute(0, 2, 3, 1).reshape(-1, channels)

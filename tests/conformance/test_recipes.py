@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 import torch
 from accelerate import Accelerator
 
 from geotrans.factory import create_recipe, list_models, list_recipes
+from geotrans.train.build import build_networks
 from geotrans.train.loop import Trainer
-from geotrans.train.recipe import Recipe, check_recipe, from_json, to_json
+from geotrans.train.recipe import Recipe, check_recipe, from_json, low_terms, to_json
+from geotrans.train.step import Batch, Terms, discriminator_inputs, generator_inputs, low_stage
+from geotrans.types import VECTOR_FIELDS, Condition, ConditionSpec
 from hub.files import read_json
 from hub.folder import bundled_folders
 from registry import RECIPES
@@ -64,6 +70,30 @@ def test_its_first_steps_run(name: str) -> None:
     list(trainer.run(small.steps))
     trainer.check_finite(trainer.means.take())
     assert trainer.images == 2
+
+
+def test_its_networks_fit_at_full_size(recipe: Recipe) -> None:
+    """On the meta device a network has shapes and no numbers, so that a step of the largest costs next to nothing."""
+    meta = torch.device("meta")
+    side = recipe.dataset_options["resolution"]
+    with meta:
+        accelerator = cast(Accelerator, SimpleNamespace(device=meta, autocast=nullcontext))
+        networks = build_networks(replace(recipe, start=""), accelerator)
+        condition = empty_condition(networks.generator.cfg.condition)
+        image = torch.empty(2, 3, side, side)
+        batch = Batch(image, condition, condition, image, image)
+        output = networks.translate(image, condition, condition)
+        generator_inputs(networks, Terms(recipe.g_losses).needs, batch, output)
+        discriminator_inputs(networks, Terms(recipe.d_losses).needs, batch, output)
+        if networks.low is not None:
+            view, twice, low = low_stage(networks, batch, output)
+            discriminator_inputs(view, Terms(low_terms(recipe.d_losses)).needs, twice, low)
+    assert networks.generator.cfg.resolution == side
+
+
+def empty_condition(spec: ConditionSpec) -> Condition:
+    parts = {name: torch.empty(2, len(columns)) for name in VECTOR_FIELDS if (columns := getattr(spec, name))}
+    return Condition(**parts, landmarks=torch.empty(2, 68, 2) if spec.landmarks else None)
 
 
 @pytest.mark.parametrize("name", list_models(pretrained=True))

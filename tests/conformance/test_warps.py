@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from geotrans.ops.samplers import move
 from geotrans.ops.warp import warp
 from registry import WARPS
 
@@ -69,6 +70,18 @@ def test_works_on_the_device_of_its_params(name: str) -> None:
     params = example(name, 5, 6).to("meta")  # refuses to mix with a tensor made on the CPU
     image = torch.zeros(2, 3, 5, 6, device="meta")
     assert warp(image, factory(name)(params, 5, 6)).device.type == "meta"
+
+
+def test_moves_a_picture_and_can_be_learnt_from(name: str) -> None:
+    params = example(name, 5, 6, scale=0.05).requires_grad_()
+    image = torch.rand(2, 3, 5, 6, dtype=torch.float64).requires_grad_()
+    moved = move(name, image, params)
+    assert moved.shape == image.shape
+    assert moved.dtype == image.dtype
+    gradients = torch.autograd.grad(moved.square().sum(), (image, params))
+    assert all(torch.isfinite(gradient).all() and gradient.abs().max() > 0 for gradient in gradients)
+    flat = move(name, torch.ones(2, 1, 5, 6, dtype=torch.float64), params)
+    torch.testing.assert_close(flat[..., 2, 3], torch.ones(2, 1, dtype=torch.float64))
 
 
 def test_its_docstring_tells_its_params(name: str) -> None:

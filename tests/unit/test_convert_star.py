@@ -82,6 +82,16 @@ def test_adspm(width, blocks, refine_blocks, n, kernels, motion):
     close(authors_unit(out.flow), expected["motion"])
 
 
+def test_the_layouts_have_as_many_keys_as_the_official_files():
+    networks = [
+        StarGAN(2, 6, 5),
+        Critic(64, 1, 6, 0, 5),
+        ADSPM(2, 6, 12, 1, (3,), 0.1),
+        ADSPM(2, 6, 12, 1, (3, 7), 0.1),
+    ]
+    assert [len(network.state_dict()) for network in networks] == [103, 14, 324, 381]
+
+
 def test_adspm_of_the_first_stage_is_an_spm_of_128_pixels():
     model = convert("adspm", ADSPM(4, 1, 1, 1, (), 0.1).state_dict())
     assert type(model).__name__ == "SPM"

@@ -1,58 +1,62 @@
-"""What the papers and their code promise of each system, check by check, and where it is tested.
+"""What the papers and their code promise of each system, check by check, and where it is tested ("here" or in a file).
 
 Common
-C1 no flow, no change               test_ops_warp.py: test_zero_flow_is_the_identity, test_pixels_of_the_official_spm
-C2 whole pixels are exact           test_ops_warp.py: test_whole_pixels_give_an_exact_crop
-C3 gradients of flow and image      test_ops_warp.py: test_gradcheck, test_gradients_of_the_official_spm
-C4 pixels and normalised units      test_ops_flow.py: test_pixels_are_half_a_side_to_the_unit; test_ops_warp.py:
-                                    test_corner_units_are_pixels_over_w_minus_1
-C5 no penalty on a linear critic    test_losses_adversarial.py: test_penalty_of_a_linear_critic
-C6 each side's step is its own      test_train_step.py: test_nothing_of_the_discriminators_step_reaches_the_generator; here
-C7 parameter counts                 test_parameter_counts.py
+C1 no flow, no change: test_ops_warp.py test_zero_flow_is_the_identity, test_pixels_of_the_official_spm
+C2 whole pixels are exact: test_ops_warp.py test_whole_pixels_give_an_exact_crop
+C3 gradients of flow and image: test_ops_warp.py test_gradcheck, test_gradients_of_the_official_spm
+C4 pixels and normalised units: test_ops_flow.py test_pixels_are_half_a_side_to_the_unit; test_ops_warp.py
+    test_corner_units_are_pixels_over_w_minus_1
+C5 no penalty on a linear critic of norm 1: test_losses_adversarial.py test_penalty_of_a_linear_critic
+C6 each side's step is its own: here; test_train_step.py
+    test_nothing_of_the_discriminators_step_reaches_the_generator
+C7 parameter counts: test_parameter_counts.py test_count_is_the_published_one
 
 SPM
-S-a shapes at 128, 256, 512 px      here
-S-b ranges                          here; tests/conformance/test_generators.py: test_translation_equation_and_range
-S-c no motion, mask or paint        here
-S-d no corrections                  test_models_spm_pyramid.py: test_without_corrections_everything_is_enlarged_bilinearly
-S-e motions add up                  here; test_models_spm.py: test_basis_sums_flows
-S-f mask and weights of the losses  here; test_losses_images.py: test_mask_area_is_the_painted_share
-S-g counts of the authors' nets     test_parameter_counts.py
-S-h who learns in whose step        here
-S-i largest motion in pixels        test_models_spm.py: test_largest_motion_is_a_fraction_of_the_image
-S-j squares become circles          here, with the bundled weights
+S-a, S-b shapes at 128, 256, 512 px, and ranges: here
+S-c without motion, mask or paint: here
+S-d without corrections: test_models_spm_pyramid.py test_without_corrections_everything_is_enlarged_bilinearly
+S-e motions add up: here; test_models_spm.py test_basis_sums_flows
+S-f the mask's mean, weights of the losses: here; test_losses_images.py test_mask_area_is_the_painted_share
+S-g counts of the authors' networks: test_parameter_counts.py
+S-h who learns in whose step: here
+S-i largest motion in pixels: test_models_spm.py test_largest_motion_is_a_fraction_of_the_image
+S-j squares become circles: here, with the bundled weights
 
 DefGAN
-D-a channels in and out             test_models_defgan.py: test_channels_in_and_out
-D-b starts at the identity          test_models_defgan.py: test_it_starts_at_the_identity
-D-c limits of steps and offsets     test_models_defgan.py: test_steps_stay_within_..., test_displacements_stay_within_...
-D-d masks of 0 and of 1             test_models_defgan.py: test_a_mask_of_0_keeps_the_deformed_image_and_of_1_takes_...
-D-e, D-f, D-g, D-i losses           test_losses_fidelity.py; test_models_defgan.py
-D-h critic steps and rate           here
-D-j counts                          test_parameter_counts.py
+D-a channels in and out: test_models_defgan.py test_channels_in_and_out
+D-b starts at the identity: test_models_defgan.py test_it_starts_at_the_identity
+D-c limits: test_models_defgan.py test_steps_stay_within_the_cited_limit_and_never_fold,
+    test_displacements_stay_within_5_pixels_at_128
+D-d masks: test_models_defgan.py test_a_mask_of_0_keeps_the_deformed_image_and_of_1_takes_the_texture
+D-e, D-f, D-g, D-i losses: test_losses_fidelity.py; test_models_defgan.py
+D-h critic steps and rate: here
+D-j counts: test_parameter_counts.py
 
 PortraitGAN
-P-a sizes of pictures and maps      here; test_models_portraitgan.py: test_score_maps_at_512_and_256
-P-a2 the modality matters           test_models_portraitgan.py: test_only_another_modality_changes_the_picture
-P-b receptive field                 test_models_portraitgan.py: test_receptive_field_is_70_pixels
-P-c Gram matrices                   test_losses_fidelity.py
-P-d one generator, both ways        here; test_models_portraitgan.py: test_one_generator_serves_both_cycles
-P-e weights 2, 10, 5, 10            here
-P-f both ways are alike             here
-P-g two discriminators, one step    here
-P-h drawn landmarks                 test_ops_landmarks.py: test_one_channel_..., test_width_changes_only_the_thickness
+P-a sizes of pictures and score maps: here
+P-a2 the modality matters: test_models_portraitgan.py test_only_another_modality_changes_the_picture
+P-b receptive field: test_models_portraitgan.py test_receptive_field_is_70_pixels
+P-c Gram matrices: test_losses_fidelity.py
+P-d, P-f one generator for both ways, which are alike: here; test_models_portraitgan.py
+    test_one_generator_serves_both_cycles
+P-e weights 2, 10, 5, 10: here
+P-g two discriminators, one step: here
+P-h drawn landmarks: test_ops_landmarks.py test_one_channel_between_minus_one_and_one_that_holds_every_landmark,
+    test_width_changes_only_the_thickness
 
 Baselines
-B-a official weights and outputs    test_convert_golden.py; other sizes: test_convert_star.py, test_models_*.py
-B-b image pool                      test_train_pool.py, with the official code's draws
-B-c StarGAN's targets               test_data_pairs.py: test_stargan_s_targets_keep_hair_colours_exclusive
-B-d shifts before scales            test_models_munit.py: test_shifts_come_before_scales
-B-f, B-g and the losses' L-a to c   test_losses_fidelity.py
+B-a official weights give official outputs: test_convert_golden.py; at other sizes: test_convert_star.py, and
+    test_other_sizes_convert_and_compute_the_same of each test_models_*.py
+B-b image pool: test_train_pool.py test_pool_reproduces_the_official_code
+B-c StarGAN's targets: test_data_pairs.py test_stargan_s_targets_keep_hair_colours_exclusive
+B-d shifts come before scales: test_models_munit.py test_shifts_come_before_scales
+B-f, B-g, L-a, L-b, L-c: test_losses_fidelity.py
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -110,9 +114,8 @@ def moved(trainer, steps=1):
     """Which tensors `steps` steps change."""
     before = {name: value.clone() for name, value in trainer.tensors().items()}
     list(trainer.run(steps))
-    return {
-        name for name, value in trainer.tensors().items() if name in before and not torch.equal(value, before[name])
-    }
+    after = trainer.tensors()
+    return {name for name, value in before.items() if not torch.equal(value, after[name])}
 
 
 def test_c6_the_generators_step_leaves_no_gradient_on_the_discriminator(accelerator):
@@ -213,20 +216,28 @@ def test_s_j_squares_become_circles():
     sample = create_dataset("shapes", split="test").batch(range(24))
     model = create_model("spm_refine_64.shapes", pretrained=True)
     out = model(sample.image, sample.target)
-    still = torch.zeros_like(sample.flow)
     error, unmoved = ((picture - sample.truth).abs().mean() for picture in (out.image, sample.image))
+    still = torch.zeros_like(sample.flow)
     off, start = (endpoint_error(flow, sample.flow).mean() for flow in (out.flow, still))
-    assert error < 0.4 * unmoved
-    assert off < 0.7 * start
+    overlap, before = (intersection_over_union(picture, sample.truth) for picture in (out.image, sample.image))
+    assert error < 0.6 * unmoved
+    assert off < 0.9 * start
+    assert overlap > before + 0.05
+    assert (out.warped - sample.truth).abs().mean() < 0.8 * unmoved
+
+
+def intersection_over_union(picture, truth):
+    """Of the shapes: what is unlike the corner of the true picture."""
+    first, second = ((x - truth[:, :, :1, :1]).abs().sum(1) > 0.2 for x in (picture, truth))
+    return float((first & second).sum() / (first | second).sum())
 
 
 def test_d_h_ten_critic_steps_and_a_rate_that_falls_from_epoch_20_to_40():
     recipe = create_recipe("defgan_base_128_emotionnet")
     assert recipe.n_critic == 10
     for optim in (recipe.g_optim, recipe.d_optim):
-        rates = [
-            learning_rate(optim, recipe.total_images * epoch // 40, recipe.total_images) for epoch in (0, 20, 30, 40)
-        ]
+        seen = [recipe.total_images * epoch // 40 for epoch in (0, 20, 30, 40)]
+        rates = [learning_rate(optim, images, recipe.total_images) for images in seen]
         assert rates == pytest.approx([1e-4, 1e-4, 5e-5, 0.0])
 
 
@@ -281,3 +292,12 @@ def test_p_g_two_discriminators_learn_in_one_step(accelerator):
     changed = moved(Trainer(portrait_recipe(), accelerator))
     for level in (0, 1):
         assert f"discriminator/levels.{level}.score.weight" in changed
+
+
+def test_the_tests_named_above_exist():
+    words = [word.strip(",;:()") for word in __doc__.split()]
+    files = [word for word in words if word.endswith(".py") and "*" not in word]
+    code = "".join(Path(__file__).with_name(name).read_text() for name in [*files, Path(__file__).name])
+    names = [word for word in words if word.startswith("test_") and not word.endswith(".py")]
+    assert len(names) > 20
+    assert [name for name in names if f"def {name}(" not in code] == []

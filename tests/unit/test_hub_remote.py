@@ -235,7 +235,7 @@ def test_every_failure_of_every_request_of_a_push(hub, impatient, folder, times)
             if times == 1:
                 assert not message, (step, fault)
                 assert len(repo.commits) == 2, (step, fault)
-            elif fault in ("slow", "stall") and step != "put":  # a file that arrived is not sent again
+            elif fault in ("slow", "stall") and step not in ("put", "verify", "commit"):  # what was done is found
                 assert "the Hub keeps failing" in message, (step, fault)
 
 
@@ -359,11 +359,9 @@ def test_what_is_not_fit_for_publishing_is_refused_before_the_first_byte(hub, fo
     assert hub.requests == []
 
 
-@pytest.mark.parametrize(
-    "folder", sorted(path for path in BUNDLED.iterdir() if path.is_dir()), ids=lambda path: path.name
-)
-def test_bundled_folders_are_ready_to_be_pushed(hub, folder, capsys):
-    main(["push", str(folder), f"me/{folder.name}", "--dry-run"])
+@pytest.mark.parametrize("name", sorted(path.name for path in BUNDLED.iterdir() if path.is_dir()))
+def test_bundled_folders_are_ready_to_be_pushed(hub, name, capsys):
+    main(["push", str(BUNDLED / name), f"me/{name}", "--dry-run"])
     assert "nothing was sent" in capsys.readouterr().out
     assert hub.requests == []
 
@@ -428,9 +426,8 @@ def evil(hub, folder, tmp_path):
     other = (make(tmp_path / "other", 7) / "check.safetensors").read_bytes()
     check = read_safetensors(folder / "check.safetensors")[0]
     odd = stored({**check, "out/image": check["out/image"].to(torch.float8_e5m2)})
-    header = json.dumps(
-        {str(i): {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for i in range(99_999)}
-    ).encode()
+    empty = {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}
+    header = json.dumps({str(i): empty for i in range(99_999)}).encode()
     length = len(header).to_bytes(8, "little")
     by_files = {
         "pickle-beside": ({**without("model.safetensors"), "pytorch_model.bin": pickle}, "pytorch_model.bin is not re"),
@@ -444,7 +441,7 @@ def evil(hub, folder, tmp_path):
         "bomb-header": ({**good, "model.safetensors": length + header}, "a header of"),
         "long-header": (
             {**good, "model.safetensors": (10**15).to_bytes(8, "little") + b"{}"},
-            "a header of 1000000000",
+            "a header of 10000",
         ),
         "other-config": ({**with_config(width=8), "model.safetensors": good["model.safetensors"]}, "another config"),
     }
@@ -468,7 +465,7 @@ def evil(hub, folder, tmp_path):
     (linked / "config.json").symlink_to("/dev/zero")
     names = {f"hf-hub:evil/{case}": (said, True) for case, (_, said) in by_model.items()}
     names |= {f"hf-hub:evil/{case}": (said, False) for case, (_, said) in by_files.items()}
-    return {**names, f"local-dir:{linked}": ("config.json missing", True)}
+    return {**names, f"local-dir:{linked}": ("config.json: no such file", True)}
 
 
 WIDE = 60_000  # numbers of that size are allowed, and make a model of more than 10^12 parameters
@@ -482,7 +479,7 @@ def test_the_wide_model_has_a_trillion_parameters():
 
 @pytest.mark.parametrize("libraries", ["torch", "no torch"])
 def test_hostile_repositories_are_refused_quickly(hub, evil, tmp_path, libraries):
-    """In less than a second and 500 MB each. What can be seen without PyTorch costs less than that with all imports."""
+    """In less than a second and 500 MB each, libraries' files aside; with them, where PyTorch need not be imported."""
     cases = {name: said for name, (said, needs_torch) in evil.items() if libraries == "torch" or not needs_torch}
     env = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home"), "HF_HUB_DISABLE_XET": "1"}
     command = [sys.executable, "-c", HOSTILE, libraries, *cases]
@@ -494,10 +491,8 @@ def test_hostile_repositories_are_refused_quickly(hub, evil, tmp_path, libraries
         assert expected in message, name
         assert len(message.splitlines()) == 1, name
         assert wall < 1, name
-    show(
-        f"{libraries}: peak {peak:.0f} MB, {peak - before:.0f} MB on top of the imports; {library:.0f} MB are libraries"
-    )
-    assert peak - before < 500
+    show(f"{libraries}: peak {peak:.0f} MB ({library:.0f} MB are libraries), {peak - before:.0f} MB since the imports")
+    assert peak - library < 500
     assert libraries == "torch" or peak < 500
     assert not list(tmp_path.rglob("outside"))
 

@@ -27,6 +27,17 @@ def silence(model, *names):
             torch.nn.init.zeros_(net[2].weight)
 
 
+@pytest.mark.parametrize(("size", "side"), [(256, 64), (512, 96)])
+def test_the_registered_layout_is_that_of_the_authors_files(golden, size, side):
+    case = golden(f"adspm_g{size}")
+    converted = convert_adspm(case.state, resolution=side)
+    model = create_model(f"spm_official_{size}", width=converted.cfg.width, resolution=side)
+    assert model.cfg == converted.cfg
+    model.load_state_dict(converted.state_dict())
+    out = model(case.inputs["image"], Condition(attributes=case.inputs["cond"]))
+    case.close("It_512" if size == 512 else "It_h", out.image)
+
+
 def test_converter_says_what_does_not_fit(golden):
     state = golden("adspm_g256").state
     with pytest.raises(ValueError, match=r"missing: refine\.0\.weight"):

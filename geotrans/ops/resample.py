@@ -1,0 +1,92 @@
+"""Other ways to sample an image along a flow than `warp`: wider neighbourhoods, whose gradients see further.
+
+The gradient of a bilinear sample by its position is the difference of two neighbouring pixels, which says little about
+where a better match lies.
+
+Convention, for every function: the flow is (B, 2, H, W), backward, channels (x, y), normalised so that 2 is the image's
+width or height, align_corners=False. Outside, the image goes on with its edge pixels.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from geotrans.ops.gather import bilinear, gather, positions, split
+
+
+def resample_gaussian(image: Tensor, flow: Tensor, *, size: int = 4, dilation: int = 1, sigma: float = 2.0) -> Tensor:
+    """The mean of size x size pixels around p + flow(p), weighted by a Gaussian of their distance: (B, C, H, W).
+
+    The sampling of GFLA's correctness loss. It blurs: zero flow is not the identity, and a constant stays as it is.
+
+    Args:
+        image: (B, C, h, w).
+        size: even: as many pixels on each side of the position.
+        dilation: distance between the pixels.
+        sigma: of the Gaussian, in pixels.
+
+    Raises:
+        ValueError: the size is odd or not positive, or the dilation or sigma is not positive.
+    """
+    if size < 2 or size % 2 or dilation < 1 or sigma <= 0:
+        raise ValueError(
+            "expected an even size, a dilation of at least 1 and a positive sigma, got "
+            f"size {size}, dilation {dilation}, sigma {sigma}"
+        )
+    x, y = positions(flow, image)
+    reach = dilation * size
+    column, right = split(x, image.shape[3], reach)
+    row, below = split(y, image.shape[2], reach)
+    offsets = dilation * (torch.arange(size, device=flow.device) - size // 2 + 1)
+    # exp(-d^2 / 2 sigma^2) over its sum, which is the product of the sums along x and along y
+    across, down = ((-(offsets - share[..., None]).square() / (2 * sigma**2)).softmax(-1) for share in (right, below))
+    weights = down[..., :, None] * across[..., None, :]
+    return gather(image, row[..., None] + offsets, column[..., None] + offsets, weights)
+
+
+def resample_linearized(image: Tensor, flow: Tensor, *, reach: int = 1) -> Tensor:
+    """The bilinear sample, whose gradient by the flow is the slope of a plane fitted to the pixels around it.
+
+    Paper: Jiang et al., "Linearized Multi-Sampling for Differentiable Image Transformation", ICCV 2019. Differences
+    from the paper: the plane goes through the (2 * reach + 1)**2 samples of a regular window, a pixel apart, instead of
+    through samples at random places, so that results repeat.
+
+    Args:
+        image: (B, C, h, w); its own gradient is that of the bilinear sample.
+        reach: how many pixels the window extends to each side.
+
+    Returns:
+        (B, C, H, W).
+
+    Raises:
+        ValueError: the reach is not positive.
+    """
+    if reach < 1:
+        raise ValueError(f"reach: expected at least 1 pixel, got {reach}")
+    x, y = positions(flow, image)
+    fixed_x, fixed_y = x.detach(), y.detach()
+    value = bilinear(image, fixed_x, fixed_y)
+    if not (torch.is_grad_enabled() and flow.requires_grad):
+        return value
+    with torch.no_grad():
+        slopes = bilinear(_slopes(image, reach), fixed_x + reach, fixed_y + reach)
+        along_x, along_y = slopes.to(x.dtype).chunk(2, dim=1)
+    motion = along_x * (x - fixed_x)[:, None] + along_y * (y - fixed_y)[:, None]  # 0, but for its gradient
+    return value + motion.to(value.dtype)
+
+
+def _slopes(image: Tensor, reach: int) -> Tensor:
+    """The least-squares slopes along x, then along y, of every window, (B, 2 * C, h + 2 * reach, w + 2 * reach).
+
+    The image is known in every direction from `reach` pixels outside: further out all windows are alike.
+    """
+    channels = image.shape[1]
+    image = image.to(torch.promote_types(image.dtype, torch.float32))
+    ramp = torch.arange(-reach, reach + 1, device=image.device, dtype=image.dtype)
+    ramp = ramp / (ramp.square().sum() * len(ramp))
+    flat = torch.ones_like(ramp)
+    kernel = torch.stack([flat[:, None] * ramp, ramp[:, None] * flat])[:, None].repeat_interleave(channels, 0)
+    grown = F.pad(image, (2 * reach,) * 4, mode="replicate")
+    return F.conv2d(grown.repeat(1, 2, 1, 1), kernel, groups=2 * channels)
