@@ -95,7 +95,13 @@ class Generator(Model):
 
 
 class Discriminator(Model):
-    """Judges: an image becomes a `Critique`."""
+    """Judges: an image becomes a `Critique`.
+
+    `conditional` discriminators judge an image beside its condition, which `cfg.condition` names; others read off the
+    image what `cfg.condition` names.
+    """
+
+    conditional: ClassVar[bool] = False
 
     @abstractmethod
     def forward(self, image: Tensor, condition: Condition | None = None, flow: Tensor | None = None) -> Critique:

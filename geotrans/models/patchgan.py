@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from geotrans.base import Discriminator
 from geotrans.layers.convert import build, count, drop_stale, keep_statistics, shape_of
 from geotrans.layers.normed import make_norm, needs_bias
-from geotrans.ops.condition import structure_map
+from geotrans.ops.condition import spatial, structure_map
 from geotrans.types import Condition, ConditionSpec, Critique
 from registry import register_discriminator
 
@@ -28,7 +28,8 @@ class PatchGANConfig:
     """Attributes:
     layers: strided 4x4 convolutions; 3 give a receptive field of 70 pixels, 0 judges single pixels.
     norm: "instance" (no scale or shift) or "batch".
-    condition: with `structure`, the net sees that map beside the image; pix2pix's is its input picture, 3 channels.
+    condition: what the net sees beside the image, D(x, c) of a conditional GAN: the map `structure` (pix2pix's is its
+        input picture, 3 channels), and the other columns as constant planes.
     """
 
     resolution: int = 256
@@ -39,13 +40,14 @@ class PatchGANConfig:
 
 
 class PatchGAN(Discriminator):
-    """One map of logits, 30 x 30 for 256 px with three layers. Any size. The structure comes before the image."""
+    """One map of logits, 30 x 30 for 256 px with three layers. Any size. The condition comes before the image."""
 
     paper = "https://arxiv.org/abs/1611.07004"
+    conditional = True
 
     def __init__(self, cfg: PatchGANConfig) -> None:
         super().__init__(cfg)
-        bias, c_in = needs_bias(cfg.norm), cfg.condition.structure + 3
+        bias, c_in = needs_bias(cfg.norm), cfg.condition.structure + cfg.condition.size + 3
         if cfg.layers == 0:
             self.stages = nn.ModuleList([_pixel(cfg, c_in)])
             self.score = nn.Conv2d(2 * cfg.width, 1, 1, bias=bias)
@@ -62,9 +64,11 @@ class PatchGAN(Discriminator):
 
     def forward(self, image: Tensor, condition: Condition | None = None, flow: Tensor | None = None) -> Critique:
         features: list[Tensor] = []
-        hidden = image
-        if self.cfg.condition.structure:
-            hidden = torch.cat([structure_map(self.cfg.condition, condition, image), image], dim=1)
+        hidden, spec = image, self.cfg.condition
+        if spec.size:
+            hidden = torch.cat([spatial(spec.vector(condition or Condition(), len(image)), image), hidden], dim=1)
+        if spec.structure:
+            hidden = torch.cat([structure_map(spec, condition, image), hidden], dim=1)
         for stage in self.stages:
             hidden = stage(hidden)
             features.append(hidden)

@@ -177,13 +177,17 @@ class Networks:
         with self.precision():
             return self.generator(image, target, source).apply(Tensor.float)  # type: ignore[no-any-return]
 
-    def judge(self, output: Translation | Tensor, batch: Batch) -> Critique:
+    def judge(self, output: Translation | Tensor, batch: Batch, condition: Condition | None = None) -> Critique:
         """The discriminator's critique in float32, under instance noise.
 
-        A discriminator that reads a structure judges a picture beside the source (pix2pix).
+        A conditional discriminator judges a picture beside its `condition`, and beside the source if it reads a
+        structure (pix2pix).
         """
         network = _present(self.discriminator)
-        beside = Condition(structure=batch.image) if network.cfg.condition.structure else None
+        beside = None
+        if network.conditional:
+            structure = batch.image if network.cfg.condition.structure else None
+            beside = replace(condition or Condition(), structure=structure)
         output = output if isinstance(output, Translation) else Translation(output)
         if self.noise:
             output = _noisy(output, self.noise)
@@ -218,8 +222,8 @@ def discriminator_inputs(
         output=fixed,
         truth=batch.truth,
         other=batch.other,
-        real=networks.judge(image, batch) if "real" in needs else None,
-        fake=networks.judge(fixed, batch) if fixed is not None and "fake" in needs else None,
+        real=networks.judge(image, batch, condition) if "real" in needs else None,
+        fake=networks.judge(fixed, batch, batch.target) if fixed is not None and "fake" in needs else None,
         critic=networks.discriminator,
     )
 
@@ -243,9 +247,9 @@ def generator_inputs(networks: Networks, needs: frozenset[str], batch: Batch, ou
     if "motion" in needs:
         motion = networks.judge_motion(batch, output.flow)
     if "real" in needs:
-        pictures = batch.real(networks.real)[0]
+        pictures, condition = batch.real(networks.real)
         with torch.no_grad():
-            real = networks.judge(pictures if networks.reals is None else networks.reals(pictures), batch)
+            real = networks.judge(pictures if networks.reals is None else networks.reals(pictures), batch, condition)
     return LossInputs(
         batch.image,
         batch.source,
@@ -257,8 +261,8 @@ def generator_inputs(networks: Networks, needs: frozenset[str], batch: Batch, ou
         other=batch.other,
         rebuilt=rebuilt,
         real=real,
-        fake=networks.judge(output, batch) if "fake" in needs else None,
-        moved=networks.judge(need(output.warped, "output.warped"), batch) if "moved" in needs else None,
+        fake=networks.judge(output, batch, batch.target) if "fake" in needs else None,
+        moved=networks.judge(need(output.warped, "output.warped"), batch, batch.target) if "moved" in needs else None,
         motion=motion,
         critic=networks.discriminator,
     )

@@ -279,3 +279,18 @@ def test_losses_see_a_style_code_where_data_has_none() -> None:
     assert batch.target.style is not None
     assert batch.target.style.shape == (3, 2)
     assert LossInputs(batch.image, batch.source, batch.target).target is batch.target
+
+
+def test_a_conditional_discriminator_sees_each_picture_beside_its_own_label() -> None:
+    spec = ConditionSpec(attributes=("a", "b"))
+    judge = create_discriminator("patchgan_64", width=4, layers=1, condition=spec)
+    networks = Networks(create_model("identity"), judge)
+    one, two = (Condition(attributes=torch.tensor([row, row])) for row in ([0.0, 1.0], [1.0, 0.0]))
+    batch = Batch(torch.rand(2, 3, 16, 16), one, two)
+    output = networks.translate(batch.image, batch.target, batch.source)
+    inputs = discriminator_inputs(networks, frozenset({"real", "fake"}), batch, output)
+    assert inputs.real is not None
+    assert inputs.fake is not None
+    torch.testing.assert_close(inputs.real.scores[0], judge(batch.image, one).scores[0])
+    torch.testing.assert_close(inputs.fake.scores[0], judge(output.image, two).scores[0])
+    assert not torch.equal(inputs.real.scores[0], inputs.fake.scores[0])
