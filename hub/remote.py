@@ -15,8 +15,8 @@ T = TypeVar("T")
 
 WAITS = (0.5, 2.0)  # seconds before the second and the third attempt; the client has retries of its own below these
 TIMEOUT = 10.0  # seconds without an answer until a question counts as failed
-SENT_TIMEOUT = 30.0  # the same for what changes a repository, which the Hub may have to think about
-PATIENCE = 45.0  # seconds without an answer after which nothing is tried again
+SENT_TIMEOUT = 15.0  # the same for what changes a repository, which the Hub may have to think about
+PATIENCE = 20.0  # seconds without an answer after which nothing is tried again
 _PARTS = ("connect", "read", "write", "pool")  # of a time-out, as the HTTP library names them
 _REVISION = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)*\Z")
 

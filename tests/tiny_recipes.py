@@ -86,7 +86,9 @@ def _known(factory: Any, recipe: Recipe) -> dict[str, Any]:
     """What makes a dataset small, if it has such an option; windows are cut only where the recipe cuts some."""
     options = inspect.signature(factory).parameters
     always = {"resolution", "size"}
-    return {key: value for key, value in _DATA.items() if key in options and key in always | set(recipe.dataset_options)}
+    return {
+        key: value for key, value in _DATA.items() if key in options and key in always | set(recipe.dataset_options)
+    }
 
 
 def _small_term(term: LossTerm) -> LossTerm:

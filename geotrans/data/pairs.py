@@ -107,8 +107,8 @@ class Pairs(Dataset):
 class Unpaired(Dataset):
     """Pictures of one domain, `image`, each with some picture of the other, `other`.
 
-    An epoch of training is as long as the larger domain and sees the pictures of the smaller one more often. In every pass over it, each picture of the second
-    domain is the partner of one of the first, in an order drawn anew.
+    An epoch of training is as long as the larger domain and sees the pictures of the smaller one more often. In every
+    pass over the second domain, each of its pictures is the partner of one of the first, in an order drawn anew.
 
     Args:
         tables: the pictures of either domain.

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from geotrans.ops.attention import Scale, content_sample, flowed_convolution, patch_convolution
+from geotrans.ops.gather import bilinear, positions
 
 
 class LocalAttention(nn.Module):
@@ -19,7 +20,9 @@ class LocalAttention(nn.Module):
         scale: see `ops.attention.content_sample`; the official weights want "mean".
     """
 
-    def __init__(self, channels: int, size: int, *, hidden: int = 128, slope: float = 0.1, scale: Scale = "mean") -> None:
+    def __init__(
+        self, channels: int, size: int, *, hidden: int = 128, slope: float = 0.1, scale: Scale = "mean"
+    ) -> None:
         super().__init__()
         self.slope, self.scale = slope, scale
         # Its first half reads the target's patch, its second half the source's.
@@ -60,3 +63,11 @@ class GlobalAttention(nn.Module):
         query, key, value = (x.flatten(2).mT for x in (self.query(target), self.key(source), source))
         seen = F.scaled_dot_product_attention(query, key, value, scale=1.0)
         return target + self.gain * seen.mT.view_as(target)
+
+
+class BilinearSampling(nn.Module):
+    """What `LocalAttention` is compared with: the source's features moved along the flow, edges repeated."""
+
+    def forward(self, source: Tensor, target: Tensor, flow: Tensor) -> tuple[Tensor, None]:
+        """The moved features (B, C, H, W), and no kernels; the target is not looked at."""
+        return bilinear(source, *positions(flow, source)), None

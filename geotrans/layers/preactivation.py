@@ -5,7 +5,6 @@ Paper: Ren et al., "Deep Image Spatial Transformation for Person Image Generatio
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from geotrans.layers.blocks import InstanceNorm
@@ -36,7 +35,10 @@ class PreResBlock(nn.Module):
         super().__init__()
         c_out, hidden = c_out or c_in, hidden or c_in
         self.main = nn.Sequential(
-            *_active(c_in), nn.Conv2d(c_in, hidden, 3, padding=1), *_active(hidden), nn.Conv2d(hidden, c_out, 3, padding=1)
+            *_active(c_in),
+            nn.Conv2d(c_in, hidden, 3, padding=1),
+            *_active(hidden),
+            nn.Conv2d(hidden, c_out, 3, padding=1),
         )
         self.shortcut = nn.Identity() if c_in == c_out else nn.Conv2d(c_in, c_out, 1)
 

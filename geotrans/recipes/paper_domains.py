@@ -7,6 +7,7 @@ sees; those that learn both ways see it both ways.
 
 Official code crops each picture elsewhere every time. Here an index has its window, so an epoch goes through the
 pictures 16 times (`passes`) with other windows and partners. Resizing is bilinear, CycleGAN's and pix2pix's bicubic.
+None of these has been run at full length.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ How the papers' numbers became these:
   one iteration's worth of the fall every 1000 iterations, which leaves 99.9 % of the rate.
 - The critic's losses and its gradient penalty are one step, with a weight of 10 for the penalty.
 
-No published scores stand behind these runs: nobody has run them here at full length.
+These recipes have not been run at full length, so no scores stand behind them yet.
 """
 
 from __future__ import annotations
@@ -52,9 +52,7 @@ def _with(recipe: Recipe, *g_losses: LossTerm, d: LossTerm) -> Recipe:
 
 def _lasting(recipe: Recipe, images: int, decay: int, batch: int, n_critic: int) -> Recipe:
     optim = Optim(lr=1e-4, decay_images=decay)
-    return replace(
-        recipe, g_optim=optim, d_optim=optim, total_images=images, batch_size=batch, n_critic=n_critic
-    )
+    return replace(recipe, g_optim=optim, d_optim=optim, total_images=images, batch_size=batch, n_critic=n_critic)
 
 
 @register_recipe

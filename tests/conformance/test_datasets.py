@@ -47,8 +47,10 @@ def opener(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Opener]:
         getattr(module, f"example_{name}")(root)
         return {"root": str(root)}
 
-    return lambda name: lambda split="train", **options: create_dataset(
-        name, split=split, **{"resolution": SIDE, **root_of(name), **options}
+    return lambda name: (
+        lambda split="train", **options: create_dataset(
+            name, split=split, **{"resolution": SIDE, **root_of(name), **options}
+        )
     )
 
 

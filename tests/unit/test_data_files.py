@@ -213,7 +213,9 @@ def cat_splits(root):
 
 def test_a_folder_without_splits_is_cut_and_nothing_is_lost(tmp_path):
     write_pictures(tmp_path, 60)
-    names = [set(folder(str(tmp_path), split, resolution=4, flip=False).table.names) for split in ("train", "val", "test")]
+    names = [
+        set(folder(str(tmp_path), split, resolution=4, flip=False).table.names) for split in ("train", "val", "test")
+    ]
     assert [len(part) for part in names] == [54, 3, 3]
     assert len(set.union(*names)) == 60
 

@@ -158,7 +158,7 @@ def test_unpaired_pictures_the_other_way_and_of_the_test_split(unpaired):
 
 
 def test_missing_domains_are_named(unpaired):
-    with pytest.raises(FileNotFoundError, match=r"no folder trainC \(looked for trainC\); expected DIR/trainA, DIR/trainC"):
+    with pytest.raises(FileNotFoundError, match=r"no folder trainC \(.*\); expected DIR/trainA, DIR/trainC"):
         unpaired_folders(str(unpaired), domains=["A", "C"])
     with pytest.raises(FileNotFoundError, match=r"paired_folder: .* has no folder A"):
         paired_folder(str(unpaired))
@@ -224,5 +224,5 @@ def test_stargan_s_targets_name_one_emotion_and_one_set(both):
         assert target.emotion.tolist() == [[float(emotional and name == column) for column in EMOTIONS]] * 2
         if emotional:
             assert target.attributes.sum() == 0
-    with pytest.raises(ValueError, match="Condition.emotion"):
+    with pytest.raises(ValueError, match=r"Condition\.emotion"):
         star_targets(Condition(attributes=source.attributes), dataset.spec)

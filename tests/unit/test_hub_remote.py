@@ -352,6 +352,7 @@ def test_what_is_not_fit_for_publishing_is_refused_before_the_first_byte(hub, fo
     assert "is no name of an architecture" in broken(lambda p: edit(p, arch="../spm"))
     assert "not a whole safetensors file" in broken(lambda p: os.truncate(p / "model.safetensors", 999))
     assert "expected at most" in broken(lambda p: (p / "README.md").write_text("x" * 1_000_001))
+    assert "not UTF-8 text" in broken(lambda p: (p / "README.md").write_bytes(b"\xff"))
     assert "another config" in broken(lambda p: edit(p, config={"width": 9}))
     assert "expected an object" in broken(lambda p: (p / "results.json").write_text("[]"))
     with pytest.raises(ValueError, match="expected ORG/NAME"):

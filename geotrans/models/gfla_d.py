@@ -1,0 +1,149 @@
+"""GFLA's discriminators: residual blocks under spectral normalisation, for pictures and for the motion of clips.
+
+Paper: Ren et al., "Deep Image Spatial Transformation for Person Image Generation", CVPR 2020.
+Differences from the paper: none; it leaves the network out, and sizes here are those of the authors' code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from geotrans.base import Discriminator
+from geotrans.layers.convert import build, count, drop_stale, shape_of
+from geotrans.layers.preactivation import SLOPE, encoder_widths, initialise
+from geotrans.models.gfla import PAPER
+from geotrans.types import Condition, ConditionSpec, Critique
+from registry import register_discriminator
+
+
+@dataclass(frozen=True)
+class GFLADiscriminatorConfig:
+    """Attributes:
+    width: channels after the first block; they double from block to block.
+    max_width: at most so many.
+    layers: blocks, each of which halves the size.
+    frames: 1 judges pictures; more judge clips of so many frames by the differences of neighbouring frames.
+    """
+
+    resolution: int = 256
+    width: int = 32
+    max_width: int = 128
+    layers: int = 4
+    frames: int = 1
+    condition: ConditionSpec = ConditionSpec()
+
+
+class GFLADiscriminator(Discriminator):
+    """One map of logits, 16 x 16 for 256 px with four layers.
+
+    Clips are (B, frames, 3, H, W); a picture (B, 3, H, W) is a clip in which nothing moves.
+    """
+
+    paper = PAPER
+
+    def __init__(self, cfg: GFLADiscriminatorConfig) -> None:
+        super().__init__(cfg)
+        widths = encoder_widths(cfg.width, cfg.max_width, cfg.layers)
+        c_in = 3 * max(cfg.frames - 1, 1)
+        self.stages = nn.ModuleList(
+            _Stage(before, hidden, after)
+            for before, hidden, after in zip([c_in, *widths[:-1]], [cfg.width, *widths[:-1]], widths, strict=True)
+        )
+        self.score = _normalised(nn.Conv2d(widths[-1], 1, 1))
+        self.activation = nn.LeakyReLU(SLOPE)
+
+    def forward(self, image: Tensor, condition: Condition | None = None, flow: Tensor | None = None) -> Critique:
+        hidden = image if self.cfg.frames == 1 else self._differences(image)
+        features: list[Tensor] = []
+        for stage in self.stages:
+            hidden = stage(hidden)
+            features.append(hidden)
+        return Critique(scores=(self.score(self.activation(hidden)),), features=(tuple(features),))
+
+    def _differences(self, clip: Tensor) -> Tensor:
+        if clip.ndim == 4:
+            clip = clip[:, None].expand(-1, self.cfg.frames, -1, -1, -1)
+        if clip.ndim != 5 or clip.shape[1] != self.cfg.frames:
+            raise ValueError(f"image: expected shape (B, {self.cfg.frames}, 3, H, W), got {tuple(clip.shape)}")
+        return (clip[:, 1:] - clip[:, :-1]).flatten(1, 2)
+
+
+class _Stage(nn.Module):
+    """act-conv3-act-conv4s2 beside pool-conv1, added: half the size. Every convolution is spectrally normalised."""
+
+    def __init__(self, c_in: int, hidden: int, c_out: int) -> None:
+        super().__init__()
+        self.main = nn.Sequential(
+            nn.LeakyReLU(SLOPE),
+            _normalised(nn.Conv2d(c_in, hidden, 3, padding=1)),
+            nn.LeakyReLU(SLOPE),
+            _normalised(nn.Conv2d(hidden, c_out, 4, 2, 1)),
+        )
+        self.shortcut = nn.Sequential(nn.AvgPool2d(2), _normalised(nn.Conv2d(c_in, c_out, 1)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.main(x) + self.shortcut(x)
+        return out
+
+
+def _normalised(conv: nn.Conv2d) -> nn.Module:
+    initialise(conv)
+    return spectral_norm(conv)
+
+
+def convert_gfla_discriminator(state: Mapping[str, Tensor], *, resolution: int = 256) -> GFLADiscriminator:
+    """An official discriminator (`*_net_D.pth`). Sizes are read off the shapes.
+
+    Args:
+        resolution: the height that it was trained at: 256, or 128 for Market-1501.
+
+    Raises:
+        ValueError: keys or shapes are not those of the official code.
+    """
+    state = drop_stale(state)
+    layers = 1 + count(state, r"encoder(\d+)\.")
+    official = ["block0", *(f"encoder{i}" for i in range(layers - 1))]
+    widths = [shape_of(state, f"{block}.model.3.weight_orig", 4)[0] for block in official]
+    c_in = shape_of(state, "block0.model.1.weight_orig", 4)[1]
+    cfg = GFLADiscriminatorConfig(resolution, widths[0], max(widths), layers, 1 if c_in == 3 else c_in // 3 + 1)
+    rules = _normed("conv", "score")
+    for index, block in enumerate(official):
+        for layer in ("model.1", "model.3"):
+            rules |= _normed(f"{block}.{layer}", f"stages.{index}.main.{layer[-1]}")
+        rules |= _normed(f"{block}.shortcut.1", f"stages.{index}.shortcut.1")
+    return build(GFLADiscriminator, cfg, state, rules)
+
+
+def _normed(official: str, ours: str) -> dict[str, str]:
+    """A spectrally normalised convolution: its weight before the division, and the two vectors that tell its norm."""
+    parts = {"bias": "bias", "weight_orig": "parametrizations.weight.original"}
+    parts |= {f"weight_{vector}": f"parametrizations.weight.0._{vector}" for vector in "uv"}
+    return {f"{official}.{theirs}": f"{ours}.{mine}" for theirs, mine in parts.items()}
+
+
+@register_discriminator(GFLADiscriminator)
+def gfla_d_256() -> GFLADiscriminatorConfig:
+    """GFLA's discriminator of pictures, 256 px."""
+    return GFLADiscriminatorConfig()
+
+
+@register_discriminator(GFLADiscriminator)
+def gfla_market_d_128() -> GFLADiscriminatorConfig:
+    """GFLA's discriminator for Market-1501, 128 x 64."""
+    return GFLADiscriminatorConfig(resolution=128, layers=3)
+
+
+@register_discriminator(GFLADiscriminator)
+def gfla_video_d_256() -> GFLADiscriminatorConfig:
+    """GFLA's discriminator of a face's motion: three frames, 256 px."""
+    return GFLADiscriminatorConfig(frames=3)
+
+
+@register_discriminator(GFLADiscriminator)
+def gfla_d_64() -> GFLADiscriminatorConfig:
+    """A small discriminator for the built-in benchmark."""
+    return GFLADiscriminatorConfig(resolution=64, width=16, max_width=64, layers=3)

@@ -1,0 +1,109 @@
+"""GFLA for clips: a frame is rendered from the frame before and from a reference picture, each with motions of its own.
+
+Paper: Ren et al., "Deep Image Spatial Transformation for Person Image Generation", CVPR 2020, Sec. 4.4.
+Differences from the paper: none known; the text leaves the networks out, and sizes here are those of the authors' code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from geotrans.base import Generator
+from geotrans.layers.preactivation import FeatureEncoder, initialise
+from geotrans.models.gfla import PAPER, FlowEstimator, GFLAConfig, Motion, Renderer, check_sides, paint
+from geotrans.ops.condition import structure_map
+from geotrans.types import Condition, ConditionSpec, Translation
+from registry import register_generator
+
+REFERENCES = 2  # the frame before, and the reference picture
+FACE = ConditionSpec(structure=16, needs_source=True)  # an edge map, distances to 14 of its curves, a label map
+BODY = ConditionSpec(structure=20, needs_source=True)  # heat-maps of 17 joints, a skeleton drawn in colour
+
+
+@dataclass(frozen=True)
+class GFLAVideoConfig(GFLAConfig):
+    """Attributes, beside those of `GFLAConfig`:
+    shared_flow: one flow estimator reads both references, as for faces; otherwise each has one, as for dance.
+    """
+
+    shared_flow: bool = True
+    condition: ConditionSpec = FACE
+
+
+class GFLAVideo(Generator):
+    """The next frame of a clip.
+
+    `image` is (B, 2, 3, H, W): the frame before, which in a clip is what the model painted last, and the reference
+    picture; the source's `Condition.structure` is (B, 2, S, H, W) likewise. At a clip's start one picture stands for
+    both: (B, 3, H, W) and (B, S, H, W). What each gives is blended with what is painted, and the two are added.
+
+    `flow` and `warped` show the motion of the frame before. `intermediates` are those of `GFLA`, with the number of the
+    reference after that of the scale: "flow_0_1" is the coarsest motion of the reference picture.
+    """
+
+    paper = PAPER
+
+    def __init__(self, cfg: GFLAVideoConfig) -> None:
+        super().__init__(cfg)
+        if cfg.sampling not in ("attention", "bilinear"):
+            raise ValueError(f"sampling: a clip's frames move by 'attention' or 'bilinear', got {cfg.sampling!r}")
+        structure = cfg.condition.structure
+        readers, each = (1, REFERENCES) if cfg.shared_flow else (REFERENCES, 1)
+        self.sources = nn.ModuleList(FeatureEncoder(3, cfg.width, cfg.max_width, cfg.layers) for _ in range(REFERENCES))
+        self.flow_nets = nn.ModuleList(
+            FlowEstimator(cfg, each * (3 + structure) + structure, references=each) for _ in range(readers)
+        )
+        self.target = FeatureEncoder(structure, cfg.width, cfg.max_width, cfg.layers)
+        self.renderer = Renderer(cfg, REFERENCES)
+        self.apply(initialise)
+
+    def forward(self, image: Tensor, target: Condition, source: Condition | None = None) -> Translation:
+        check_sides(image, self.cfg.flow_layers)
+        pictures, shown = self._references(image, source)
+        wanted = structure_map(self.cfg.condition, target, pictures[0])
+        motions = self._motions(pictures, shown, wanted)
+        features = [encoder(picture)[::-1] for encoder, picture in zip(self.sources, pictures, strict=True)]
+        painted, parts = self.renderer(self.target(wanted)[-1], features, motions)
+        return paint(pictures[0], painted, motions[0], parts)
+
+    def _motions(self, pictures: list[Tensor], shown: list[Tensor], wanted: Tensor) -> list[list[Motion]]:
+        """The motions of each reference, coarsest first."""
+        pairs = [torch.cat(pair, dim=1) for pair in zip(pictures, shown, strict=True)]
+        if self.cfg.shared_flow:
+            scales = self.flow_nets[0](torch.cat([wanted, *pairs], dim=1))
+            return [[motions[number] for motions in scales] for number in range(REFERENCES)]
+        return [
+            [motion for (motion,) in net(torch.cat([pair, wanted], dim=1))]
+            for net, pair in zip(self.flow_nets, pairs, strict=True)
+        ]
+
+    def _references(self, image: Tensor, source: Condition | None) -> tuple[list[Tensor], list[Tensor]]:
+        """The pictures, and the structure of each."""
+        if image.ndim == 4:
+            return [image] * REFERENCES, [structure_map(self.cfg.condition, source, image)] * REFERENCES
+        if image.ndim != 5 or image.shape[1] != REFERENCES:
+            raise ValueError(
+                f"image: expected shape (B, {REFERENCES}, 3, H, W), the frame before and the reference, or "
+                f"(B, 3, H, W), got {tuple(image.shape)}"
+            )
+        structure = None if source is None else source.structure
+        wanted = (*image.shape[:2], self.cfg.condition.structure, *image.shape[3:])
+        if structure is None or structure.shape != wanted:
+            got = "None" if structure is None else str(tuple(structure.shape))
+            raise ValueError(f"source's Condition.structure: expected shape {wanted}, one map a reference, got {got}")
+        return list(image.unbind(1)), list(structure.unbind(1))
+
+
+@register_generator(GFLAVideo)
+def gfla_face_256() -> GFLAVideoConfig:
+    """GFLA that animates faces (FaceForensics), 256 px: one flow estimator for both references."""
+    return GFLAVideoConfig()
+
+
+@register_generator(GFLAVideo)
+def gfla_dance_256() -> GFLAVideoConfig:
+    """GFLA that animates dancers (iPER), 256 px: a flow estimator for each reference."""
+    return GFLAVideoConfig(shared_flow=False, condition=BODY)

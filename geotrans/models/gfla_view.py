@@ -1,0 +1,69 @@
+"""GFLA for view synthesis: an object from another side, given as azimuth and elevation.
+
+Paper: Ren et al., "Deep Image Spatial Transformation for Person Image Generation", CVPR 2020, Sec. 4.4.
+Differences from the paper: none known; the text leaves the networks out, and sizes here are those of the authors' code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from geotrans.base import Generator
+from geotrans.layers.preactivation import DecoderBlock, FeatureEncoder, initialise
+from geotrans.models.gfla import PAPER, FlowEstimator, GFLAConfig, Renderer, check_sides, paint
+from geotrans.types import Condition, ConditionSpec, Translation
+from registry import register_generator
+
+# ShapeNet's renderings: 18 azimuths, 20 degrees apart, and 3 elevations.
+VIEWS = ConditionSpec(
+    view=(*(f"azimuth_{20 * i:03d}" for i in range(18)), *(f"elevation_{10 * i:02d}" for i in range(3))),
+    needs_source=True,
+)
+
+
+@dataclass(frozen=True)
+class GFLAViewConfig(GFLAConfig):
+    """Attributes as of `GFLAConfig`."""
+
+    condition: ConditionSpec = VIEWS
+
+
+class GFLAView(Generator):
+    """An object seen from `Condition.view`, a one-hot azimuth and a one-hot elevation; the source's view is known too.
+
+    The flow estimator sees the picture, and the difference of the two views where the picture is smallest; the decoder
+    starts from the wanted view alone. Everything else is as in `GFLA`, its `intermediates` too.
+    """
+
+    paper = PAPER
+
+    def __init__(self, cfg: GFLAViewConfig) -> None:
+        super().__init__(cfg)
+        if cfg.sampling not in ("attention", "bilinear"):
+            raise ValueError(f"sampling: a view's features move by 'attention' or 'bilinear', got {cfg.sampling!r}")
+        columns, growths = cfg.condition.size, cfg.flow_layers - cfg.layers
+        self.source = FeatureEncoder(3, cfg.width, cfg.max_width, cfg.layers)
+        self.flow_net = FlowEstimator(cfg, 3, joined=columns)
+        widths = [columns, *[cfg.width] * (growths - 1), self.source.widths[-1]]
+        self.target = nn.Sequential(*[DecoderBlock(widths[i], widths[i + 1]) for i in range(growths)])
+        self.renderer = Renderer(cfg)
+        self.apply(initialise)
+
+    def forward(self, image: Tensor, target: Condition, source: Condition | None = None) -> Translation:
+        check_sides(image, self.cfg.flow_layers)
+        spec, batch = self.cfg.condition, len(image)
+        wanted = spec.vector(target, batch).to(image)
+        shown = spec.vector(source or Condition(), batch).to(image)
+        height, width = (side // 2**self.cfg.flow_layers for side in image.shape[2:])
+        seed, turn = (view[:, :, None, None].expand(-1, -1, height, width) for view in (wanted, shown - wanted))
+        motions = [motion for (motion,) in self.flow_net(image, turn)]
+        painted, parts = self.renderer(self.target(seed), [self.source(image)[::-1]], [motions])
+        return paint(image, painted, motions, parts)
+
+
+@register_generator(GFLAView)
+def gfla_view_256() -> GFLAViewConfig:
+    """GFLA for ShapeNet's cars and chairs, 256 px."""
+    return GFLAViewConfig()
