@@ -47,16 +47,16 @@ class CardFacts:
 
 def render(facts: CardFacts, results: Mapping[str, Any]) -> str:
     """The whole card of a model that has just been trained or converted."""
-    part = next(iter(facts.columns), "attributes")
+    wanted = next((f"{part}=wanted" for part in facts.columns), "")
     columns = [f"- `{part}`: {', '.join(names) or 'points or maps'}" for part, names in facts.columns.items()]
     trained = f", trained on `{facts.dataset}`" if facts.dataset else ""
     size = f"{facts.resolution} x {facts.resolution} pixels"
     parts = [
         f"# {facts.name}",
         f"{facts.architecture}, {facts.parameters:,} parameters, {size}{trained}.",
-        "```python\nimport geotrans\n"
+        "```python\nimport geotrans\n\n"
         f'model = geotrans.create_model("{facts.name}", pretrained=True)\n'
-        f"out = model(image, geotrans.Condition({part}=wanted))  # .image .flow .warped .mask .residual\n"
+        f"out = model(image, geotrans.Condition({wanted}))  # .image .flow .warped .mask .residual\n"
         "```",
         "## Condition\n\n" + ("\n".join(columns) or "None."),
         *_training(results.get("training")),

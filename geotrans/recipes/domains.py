@@ -43,7 +43,7 @@ def cyclegan_resnet6_64_synthface_cartoon() -> Recipe:
 
 @register_recipe
 def pix2pix_unet_64_synthface_cartoon() -> Recipe:
-    """pix2pix, photo to cartoon from pairs: the paper's weight 100 on L1, and a discriminator that sees the photo too."""
+    """pix2pix, photo to cartoon from pairs: the paper's weight 100 on L1; the discriminator sees the photo too."""
     return Recipe(
         generator="pix2pix_unet_64",
         discriminator="pix2pix_d_64",
@@ -167,8 +167,9 @@ def spm_refine_64_synthface_cartoon() -> Recipe:
 def portraitgan_base_64_synthface_modality() -> Recipe:
     """PortraitGAN between photo, sketch, ink and cartoon: the paper's weights, pairs of one identity, both ways.
 
-    Its weight 10 of feature matching is 40 here, where layers and scales are averaged. Texture is compared in the layers of the built-in judge, as no VGG can be counted on, and new real pictures stand in
-    for the paper's pool of older ones: with four modalities, an older one is of another modality three times in four.
+    Its weight 10 of feature matching is 40 here, where layers and scales are averaged. Texture is compared in the
+    layers of the built-in judge, as no VGG can be counted on, and new real pictures stand in for the paper's pool of
+    older ones: with four modalities, an older one is of another modality three times in four.
     """
     return Recipe(
         generator="portraitgan_base_64",

@@ -5,6 +5,7 @@ import sys
 import pytest
 import torch
 
+from hub import card
 from hub.files import read_json, read_safetensors, replacing, sha256, write_json, write_safetensors
 from hub.folder import PublishedFolder, read_folder, write_folder
 
@@ -89,3 +90,9 @@ def test_hub_names_offline_say_what_to_do(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)
     assert "hf-hub:nobody/nothing is not in the local cache" in done.stdout
     assert "local-dir:PATH" in done.stdout
+
+
+@pytest.mark.parametrize(("columns", "call"), [({"aus": ("AU01",)}, "Condition(aus=wanted)"), ({}, "Condition()")])
+def test_a_card_shows_the_call_that_the_model_takes(columns, call):
+    text = card.render(card.CardFacts("toy.t", "Toy", 3, 64, columns), {})
+    assert f"out = model(image, geotrans.{call})" in text
