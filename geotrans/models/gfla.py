@@ -125,7 +125,7 @@ class FlowEstimator(nn.Module):
         widths = self.encoder.widths[::-1]
         # Stage i of the renderer works at 1 / 2**(layers - i) of the size, decoder j at 1 / 2**(flow_layers - 1 - j).
         shift = cfg.flow_layers - 1 - cfg.layers
-        self.heads = [stage + shift for stage, kernel in enumerate(cfg.kernels) if kernel]
+        self.heads = [stage + shift for stage, kernel in enumerate(_kernels(cfg)) if kernel]
         if not self.heads or self.heads[0] < 0:
             raise ValueError(
                 f"expected attention at some stage below the flow estimator's smallest size, got kernels {cfg.kernels} "
@@ -166,15 +166,13 @@ class Renderer(nn.Module):
         super().__init__()
         self.references = references
         widths = [min(cfg.width * 2**layer, cfg.max_width) for layer in reversed(range(cfg.layers))]
-        if len(cfg.kernels) > cfg.layers:
-            raise ValueError(f"kernels: expected at most one for each of {cfg.layers} stages, got {cfg.kernels}")
         self.stages = nn.ModuleList(
             nn.Sequential(*[PreResBlock(before) for _ in range(cfg.blocks)], DecoderBlock(before, after))
             for before, after in zip(widths, [*widths[1:], cfg.width], strict=True)
         )
-        kernels = [*cfg.kernels, *[0] * (cfg.layers - len(cfg.kernels))]
         self.samplers = nn.ModuleList(
-            nn.ModuleList(_samplers(cfg, width, size, references)) for width, size in zip(widths, kernels, strict=True)
+            nn.ModuleList(_samplers(cfg, width, size, references))
+            for width, size in zip(widths, _kernels(cfg), strict=True)
         )
         self.output = EdgeConv(cfg.width, 3)
 
@@ -229,6 +227,13 @@ def _samplers(cfg: GFLAConfig, width: int, size: int, references: int) -> list[n
     if cfg.sampling == "bilinear":
         return [BilinearSampling() for _ in range(references)]
     return [LocalAttention(width, size, scale=cfg.attention_scale) for _ in range(references)]
+
+
+def _kernels(cfg: GFLAConfig) -> list[int]:
+    """The size of the kernel of every stage."""
+    if len(cfg.kernels) > cfg.layers:
+        raise ValueError(f"kernels: expected at most one for each of {cfg.layers} stages, got {cfg.kernels}")
+    return [*cfg.kernels, *[0] * (cfg.layers - len(cfg.kernels))]
 
 
 def _moves(cfg: GFLAConfig) -> bool:

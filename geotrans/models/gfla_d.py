@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
 
 from geotrans.base import Discriminator
 from geotrans.layers.convert import build, count, drop_stale, shape_of
@@ -53,7 +54,7 @@ class GFLADiscriminator(Discriminator):
             _Stage(before, hidden, after)
             for before, hidden, after in zip([c_in, *widths[:-1]], [cfg.width, *widths[:-1]], widths, strict=True)
         )
-        self.score = _normalised(nn.Conv2d(widths[-1], 1, 1))
+        self.score = SpectralConv(widths[-1], 1, 1)
         self.activation = nn.LeakyReLU(SLOPE)
 
     def forward(self, image: Tensor, condition: Condition | None = None, flow: Tensor | None = None) -> Critique:
@@ -72,6 +73,33 @@ class GFLADiscriminator(Discriminator):
         return (clip[:, 1:] - clip[:, :-1]).flatten(1, 2)
 
 
+class SpectralConv(nn.Conv2d):
+    """A convolution whose weight, as a matrix of a row an output channel, is divided by its largest singular value.
+
+    The value comes from a step of the power method at each training pass, and from the vectors that the steps have led
+    to otherwise. Paper: Miyato et al., "Spectral Normalization for Generative Adversarial Networks", ICLR 2018.
+    """
+
+    left: Tensor
+    right: Tensor
+
+    def __init__(self, c_in: int, c_out: int, kernel: int, stride: int = 1, padding: int = 0) -> None:
+        super().__init__(c_in, c_out, kernel, stride, padding)
+        initialise(self)
+        for name, size in (("left", c_out), ("right", c_in * kernel**2)):
+            self.register_buffer(name, F.normalize(torch.randn(size), dim=0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        matrix = self.weight.flatten(1)
+        if self.training:
+            with torch.no_grad():
+                self.right.copy_(F.normalize(self.left @ matrix, dim=0, eps=1e-12))
+                self.left.copy_(F.normalize(matrix @ self.right, dim=0, eps=1e-12))
+        # Copies, so that a second pass may step on before the first one's gradient is taken.
+        largest = self.left.clone() @ (matrix @ self.right.clone())
+        return F.conv2d(x, self.weight / largest, self.bias, self.stride, self.padding)
+
+
 class _Stage(nn.Module):
     """act-conv3-act-conv4s2 beside pool-conv1, added: half the size. Every convolution is spectrally normalised."""
 
@@ -79,20 +107,15 @@ class _Stage(nn.Module):
         super().__init__()
         self.main = nn.Sequential(
             nn.LeakyReLU(SLOPE),
-            _normalised(nn.Conv2d(c_in, hidden, 3, padding=1)),
+            SpectralConv(c_in, hidden, 3, padding=1),
             nn.LeakyReLU(SLOPE),
-            _normalised(nn.Conv2d(hidden, c_out, 4, 2, 1)),
+            SpectralConv(hidden, c_out, 4, 2, 1),
         )
-        self.shortcut = nn.Sequential(nn.AvgPool2d(2), _normalised(nn.Conv2d(c_in, c_out, 1)))
+        self.shortcut = nn.Sequential(nn.AvgPool2d(2), SpectralConv(c_in, c_out, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.main(x) + self.shortcut(x)
         return out
-
-
-def _normalised(conv: nn.Conv2d) -> nn.Module:
-    initialise(conv)
-    return spectral_norm(conv)
 
 
 def convert_gfla_discriminator(state: Mapping[str, Tensor], *, resolution: int = 256) -> GFLADiscriminator:
@@ -120,8 +143,7 @@ def convert_gfla_discriminator(state: Mapping[str, Tensor], *, resolution: int =
 
 def _normed(official: str, ours: str) -> dict[str, str]:
     """A spectrally normalised convolution: its weight before the division, and the two vectors that tell its norm."""
-    parts = {"bias": "bias", "weight_orig": "parametrizations.weight.original"}
-    parts |= {f"weight_{vector}": f"parametrizations.weight.0._{vector}" for vector in "uv"}
+    parts = {"bias": "bias", "weight_orig": "weight", "weight_u": "left", "weight_v": "right"}
     return {f"{official}.{theirs}": f"{ours}.{mine}" for theirs, mine in parts.items()}
 
 

@@ -6,58 +6,67 @@ are flat. Those that know two domains learn both ways at once; the recipes name 
 
 from __future__ import annotations
 
-from geotrans.train.recipe import LossTerm, Optim, Recipe, Warmup
+from dataclasses import replace
+
+from geotrans.train.recipe import LossTerm, Optim, Options, Recipe, Warmup
 from registry import register_recipe
 
-_CARTOON = {"resolution": 64, "task": "modality", "size": 8_000, "domains": ["photo", "cartoon"]}
-_SMILE = {"resolution": 64, "task": "attributes", "size": 8_000, "domains": ["no_Smiling", "Smiling"]}
+_CARTOON: Options = {"task": "modality", "domains": ["photo", "cartoon"]}
+_SMILE: Options = {"task": "attributes", "domains": ["no_Smiling", "Smiling"]}
 _MODALITY2 = {"condition": {"modality": ["photo", "cartoon"]}}
 _CLASS = {"part": "modality"}
+
+
+def _recipe(
+    generator: str,
+    discriminator: str,
+    data: Options,
+    tag: str,
+    g_losses: tuple[LossTerm, ...],
+    d_loss: LossTerm,
+    images: int,
+    batch_size: int,
+) -> Recipe:
+    """What they share: both rates are 2e-4 and fall to 0 over the second half, as in CycleGAN's paper."""
+    optim = Optim(lr=2e-4, decay_images=images // 2)
+    return Recipe(
+        generator=generator,
+        discriminator=discriminator,
+        dataset="synthface",
+        dataset_options={"resolution": 64, "size": 8_000, **data},
+        g_losses=g_losses,
+        d_losses=(d_loss,),
+        g_optim=optim,
+        d_optim=optim,
+        batch_size=batch_size,
+        total_images=images,
+        tag=tag,
+    )
+
+
+def _twin(recipe: Recipe, back_tag: str) -> Recipe:
+    return replace(recipe, directions="twin", real="target", back_tag=back_tag)
 
 
 @register_recipe
 def cyclegan_resnet6_64_synthface_cartoon() -> Recipe:
     """CycleGAN, photo to cartoon: the paper's weights (10 for cycles, 5 for identities), pool of 50 and rate.
 
-    12,000 images in batches of 2, each seen both ways, are 6,000 steps. The rate falls to 0 over the second half, as in
-    the paper, which takes one image a step.
+    12,000 images in batches of 2, each seen both ways, are 6,000 steps; the paper takes one image a step.
     """
-    return Recipe(
-        generator="cyclegan_resnet6_64",
-        discriminator="patchgan_64",
-        dataset="synthface",
-        dataset_options=_CARTOON,
-        g_losses=(LossTerm("adv_lsgan_g"), LossTerm("cycle_l1", 10.0), LossTerm("idt_l1", 5.0)),
-        d_losses=(LossTerm("adv_lsgan_d", 0.5),),
-        g_optim=Optim(lr=2e-4, decay_images=6_000),
-        d_optim=Optim(lr=2e-4, decay_images=6_000),
-        batch_size=2,
-        total_images=12_000,
-        directions="twin",
-        real="target",
-        fake_pool=50,
-        tag="synthface_cartoon",
-        back_tag="synthface_photo",
-    )
+    losses = (LossTerm("adv_lsgan_g"), LossTerm("cycle_l1", 10.0), LossTerm("idt_l1", 5.0))
+    names = ("cyclegan_resnet6_64", "patchgan_64", _CARTOON, "synthface_cartoon")
+    recipe = _recipe(*names, losses, LossTerm("adv_lsgan_d", 0.5), images=12_000, batch_size=2)
+    return replace(_twin(recipe, "synthface_photo"), fake_pool=50)
 
 
 @register_recipe
 def pix2pix_unet_64_synthface_cartoon() -> Recipe:
     """pix2pix, photo to cartoon from pairs: the paper's weight 100 on L1; the discriminator sees the photo too."""
-    return Recipe(
-        generator="pix2pix_unet_64",
-        discriminator="pix2pix_d_64",
-        dataset="synthface",
-        dataset_options=_CARTOON,
-        g_losses=(LossTerm("adv_vanilla_g"), LossTerm("rec_l1", 100.0)),
-        d_losses=(LossTerm("adv_vanilla_d", 0.5),),
-        g_optim=Optim(lr=2e-4, decay_images=12_000),
-        d_optim=Optim(lr=2e-4, decay_images=12_000),
-        batch_size=4,
-        total_images=24_000,
-        real="truth",
-        tag="synthface_cartoon",
-    )
+    losses = (LossTerm("adv_vanilla_g"), LossTerm("rec_l1", 100.0))
+    names = ("pix2pix_unet_64", "pix2pix_d_64", _CARTOON, "synthface_cartoon")
+    recipe = _recipe(*names, losses, LossTerm("adv_vanilla_d", 0.5), images=24_000, batch_size=4)
+    return replace(recipe, real="truth")
 
 
 @register_recipe
@@ -66,28 +75,16 @@ def munit_base_64_synthface_cartoon() -> Recipe:
 
     Scores of the discriminator's scales are added up, as in the official code. The rate is 2e-4, twice the paper's.
     """
-    return Recipe(
-        generator="munit_base_64",
-        discriminator="munit_d_64",
-        dataset="synthface",
-        dataset_options=_CARTOON,
-        g_losses=(
-            LossTerm("adv_lsgan_g", 1.0, {"scales": "sum"}),
-            LossTerm("rec_self", 10.0),
-            LossTerm("rec_style", 1.0),
-            LossTerm("rec_content", 1.0),
-            LossTerm("cycle_l1", 10.0),
-        ),
-        d_losses=(LossTerm("adv_lsgan_d", 1.0, {"scales": "sum"}),),
-        g_optim=Optim(lr=2e-4, decay_images=4_000),
-        d_optim=Optim(lr=2e-4, decay_images=4_000),
-        batch_size=2,
-        total_images=8_000,
-        directions="twin",
-        real="target",
-        tag="synthface_cartoon",
-        back_tag="synthface_photo",
+    losses = (
+        LossTerm("adv_lsgan_g", 1.0, {"scales": "sum"}),
+        LossTerm("rec_self", 10.0),
+        LossTerm("rec_style", 1.0),
+        LossTerm("rec_content", 1.0),
+        LossTerm("cycle_l1", 10.0),
     )
+    names = ("munit_base_64", "munit_d_64", _CARTOON, "synthface_cartoon")
+    recipe = _recipe(*names, losses, LossTerm("adv_lsgan_d", 1.0, {"scales": "sum"}), images=8_000, batch_size=2)
+    return _twin(recipe, "synthface_photo")
 
 
 @register_recipe
@@ -99,68 +96,15 @@ def ganimorph_base_64_synthface_smile() -> Recipe:
     the features differ by about 0.1, 1 - MS-SSIM is 0.5 and L1 0.3, and the weights are those shares divided by these.
     The discriminator learns in every second step.
     """
-    return Recipe(
-        generator="ganimorph_base_64",
-        discriminator="ganimorph_d_64",
-        dataset="synthface",
-        dataset_options=_SMILE,
-        g_losses=(
-            LossTerm("adv_vanilla_g", 0.68),
-            LossTerm("feature_matching", 2.0, {"batch_mean": True, "squared": True}),
-            LossTerm("ms_ssim", 0.46, {"window": 8, "k1": 0.03, "k2": 0.05, "scales": 4}),
-            LossTerm("cycle_l1", 0.33),
-        ),
-        d_losses=(LossTerm("adv_vanilla_d", 0.5),),
-        g_optim=Optim(lr=2e-4, decay_images=6_000),
-        d_optim=Optim(lr=2e-4, decay_images=6_000),
-        batch_size=4,
-        total_images=12_000,
-        d_every=2,
-        directions="twin",
-        real="target",
-        tag="synthface_smile",
-        back_tag="synthface_no_smile",
+    losses = (
+        LossTerm("adv_vanilla_g", 0.68),
+        LossTerm("feature_matching", 2.0, {"batch_mean": True, "squared": True}),
+        LossTerm("ms_ssim", 0.46, {"window": 8, "k1": 0.03, "k2": 0.05, "scales": 4}),
+        LossTerm("cycle_l1", 0.33),
     )
-
-
-@register_recipe
-def spm_refine_64_synthface_cartoon() -> Recipe:
-    """SPM between photo and cartoon: one generator learns both ways, as the paper's from face to bitmoji.
-
-    The style of the whole picture changes, so paint is cheap: the mask's mean costs 0.5, an eighth of what it costs
-    where only attributes change.
-    """
-    return Recipe(
-        generator="spm_refine_64",
-        generator_options=_MODALITY2,
-        discriminator="star_d_64",
-        discriminator_options=_MODALITY2,
-        motion_discriminator="spm_motion_d_64",
-        motion_options=_MODALITY2,
-        dataset="synthface",
-        dataset_options=_CARTOON,
-        g_losses=(
-            LossTerm("adv_lsgan_g"),
-            LossTerm("cls_ce_fake", 1.0, _CLASS),
-            LossTerm("cycle_l1", 10.0),
-            LossTerm("mask_area", 0.5),
-            LossTerm("flow_identity", 20.0),
-            LossTerm("flow_tv", 20.0),
-            LossTerm("motion_cls", 0.5, _CLASS),
-        ),
-        d_losses=(LossTerm("adv_lsgan_d", 0.5), LossTerm("cls_ce_real", 1.0, _CLASS)),
-        g_optim=Optim(lr=2e-4, ramp_images=1_600, decay_images=6_400),
-        d_optim=Optim(lr=1e-4, decay_images=6_400),
-        batch_size=4,
-        total_images=12_800,
-        directions="both",
-        warmup=Warmup(images=6_400),
-        d_init="kaiming",
-        instance_noise=0.1,
-        ema_halflife=500,
-        zero_init=("motion.0.weight", "refine.5.weight"),
-        tag="synthface_cartoon",
-    )
+    names = ("ganimorph_base_64", "ganimorph_d_64", _SMILE, "synthface_smile")
+    recipe = _recipe(*names, losses, LossTerm("adv_vanilla_d", 0.5), images=12_000, batch_size=4)
+    return replace(_twin(recipe, "synthface_no_smile"), d_every=2)
 
 
 @register_recipe
@@ -171,24 +115,49 @@ def portraitgan_base_64_synthface_modality() -> Recipe:
     layers of the built-in judge, as no VGG can be counted on, and new real pictures stand in for the paper's pool of
     older ones: with four modalities, an older one is of another modality three times in four.
     """
-    return Recipe(
-        generator="portraitgan_base_64",
-        discriminator="portraitgan_d_64",
-        dataset="synthface",
-        dataset_options={"resolution": 64, "task": "modality", "size": 8_000},
-        g_losses=(
-            LossTerm("adv_lsgan_g"),
-            LossTerm("cycle_l1", 2.0),
-            LossTerm("feature_matching", 40.0),
-            LossTerm("rec_l1", 5.0),
-            LossTerm("texture_gram", 10.0, {"feature": "synthface_features"}),
-        ),
-        d_losses=(LossTerm("adv_lsgan_d"),),
-        g_optim=Optim(lr=2e-4, decay_images=8_000),
-        d_optim=Optim(lr=2e-4, decay_images=8_000),
-        batch_size=4,
-        total_images=16_000,
+    losses = (
+        LossTerm("adv_lsgan_g"),
+        LossTerm("cycle_l1", 2.0),
+        LossTerm("feature_matching", 40.0),
+        LossTerm("rec_l1", 5.0),
+        LossTerm("texture_gram", 10.0, {"feature": "synthface_features"}),
+    )
+    names = ("portraitgan_base_64", "portraitgan_d_64", {"task": "modality"}, "synthface_modality")
+    recipe = _recipe(*names, losses, LossTerm("adv_lsgan_d"), images=16_000, batch_size=4)
+    return replace(recipe, directions="both", real="truth")
+
+
+@register_recipe
+def spm_refine_64_synthface_cartoon() -> Recipe:
+    """SPM between photo and cartoon: one generator learns both ways, as the paper's from face to bitmoji.
+
+    The style of the whole picture changes, so paint is cheap: the mask's mean costs 0.5, an eighth of what it costs
+    where only attributes change.
+    """
+    losses = (
+        LossTerm("adv_lsgan_g"),
+        LossTerm("cls_ce_fake", 1.0, _CLASS),
+        LossTerm("cycle_l1", 10.0),
+        LossTerm("mask_area", 0.5),
+        LossTerm("flow_identity", 20.0),
+        LossTerm("flow_tv", 20.0),
+        LossTerm("motion_cls", 0.5, _CLASS),
+    )
+    names = ("spm_refine_64", "star_d_64", _CARTOON, "synthface_cartoon")
+    recipe = _recipe(*names, losses, LossTerm("adv_lsgan_d", 0.5), images=12_800, batch_size=4)
+    return replace(
+        recipe,
+        generator_options=_MODALITY2,
+        discriminator_options=_MODALITY2,
+        motion_discriminator="spm_motion_d_64",
+        motion_options=_MODALITY2,
+        d_losses=(*recipe.d_losses, LossTerm("cls_ce_real", 1.0, _CLASS)),
+        g_optim=replace(recipe.g_optim, ramp_images=1_600),
+        d_optim=replace(recipe.d_optim, lr=1e-4),
         directions="both",
-        real="truth",
-        tag="synthface_modality",
+        warmup=Warmup(images=6_400),
+        d_init="kaiming",
+        instance_noise=0.1,
+        ema_halflife=500,
+        zero_init=("motion.0.weight", "refine.5.weight"),
     )

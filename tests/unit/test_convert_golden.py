@@ -13,6 +13,7 @@ from geotrans import GENERATORS, Condition, convert, create_discriminator, creat
 from geotrans.cli import main
 from geotrans.losses.base import LossInputs
 from geotrans.models.spm import authors_unit
+from geotrans.ops.flow import to_pixels
 from geotrans.ops.warp import from_corner_units
 
 
@@ -140,6 +141,25 @@ def munit_critic(case, model):
     case.close("g_loss", 3 * create_loss("adv_lsgan_g")(inputs).mean())
 
 
+def posed(case):
+    """The recorded picture and poses, as a generator's arguments."""
+    poses = [Condition(structure=case.inputs[name]) for name in ("pose_target", "pose_source")]
+    return case.inputs["image"], *poses
+
+
+def gfla(case, model):
+    out = model(*posed(case))
+    parts = out.intermediates
+    case.close("image", out.image)
+    for scale in range(sum(name.startswith("flow_") for name in parts)):
+        case.close(f"flow_{scale}", to_pixels(parts[f"flow_{scale}"]))
+        case.close(f"mask_{scale}", 1 - parts[f"mask_{scale}"])
+        case.close(f"attention_out_{scale}", parts[f"attended_{scale}"])
+        case.close(f"attention_weights_{scale}", parts[f"kernels_{scale}"])
+    for size in range(case.args["n_layers"]):
+        case.close(f"source_feature_{size}", parts[f"source_{size}"])
+
+
 @dataclass(frozen=True)
 class Case:
     """Attributes:
@@ -181,6 +201,9 @@ CASES = {
     "pix2pix_g_unet": Case("pix2pix", pix2pix, {"resolution": 128, "width": 4, "norm": "batch"}),
     "munit_g": Case("munit", munit, {"width": 6, "blocks": 4, "mlp_width": 16}),
     "munit_d": Case("munit_discriminator", munit_critic, {"width": 6, "layers": 4, "scales": 3}),
+    "gfla_g_fashion": Case("gfla", gfla, {"width": 4, "flow_width": 3, "kernels": (3, 5)}, {"resolution": 64}),
+    "gfla_g_market": Case("gfla", gfla, {"width": 5, "flow_layers": 5, "kernels": (0, 3)}, {"resolution": 96}),
+    "gfla_d": Case("gfla_discriminator", patchgan, {"width": 6, "max_width": 24, "layers": 4}, {"resolution": 64}),
 }
 
 
