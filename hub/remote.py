@@ -58,7 +58,8 @@ def attempt(what: str, call: Callable[[], T], *, waits: tuple[float, ...] = WAIT
             final = _final(what, error)
             if final is not None:
                 raise final from error
-            silent = any(isinstance(cause, (NoAnswerError, transport_errors)) for cause in _causes(error))
+            answers = (HfHubHTTPError, BrokenTransferError, json.JSONDecodeError)
+            silent = not any(isinstance(cause, answers) for cause in _causes(error))
             if wait is None or (silent and time.monotonic() - start > PATIENCE):
                 raise ConnectionError(f"{what}: the Hub keeps failing ({_reason(error)}); try again later") from error
             time.sleep(wait)

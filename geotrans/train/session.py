@@ -130,7 +130,7 @@ class _Run:
 def _open(session: Session, trainer: Trainer) -> float:
     """Prepare the output folder, or go on from what is in it; returns the seconds that the run has taken so far."""
     output, found = session.output, checkpoints(session.output)
-    filled = output.is_dir() and any(output.iterdir())
+    filled = output.is_dir() and any(not path.name.startswith(".") for path in output.iterdir())
     if output.exists() and not output.is_dir():
         raise ValueError(f"{output} is a file; choose another --output")
     if filled and not session.resume:

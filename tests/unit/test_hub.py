@@ -5,7 +5,7 @@ import sys
 import pytest
 import torch
 
-from hub import card
+from hub import card, remote
 from hub.files import read_json, read_safetensors, replacing, sha256, write_json, write_safetensors
 from hub.folder import PublishedFolder, read_folder, write_folder
 
@@ -96,3 +96,17 @@ def test_hub_names_offline_say_what_to_do(tmp_path):
 def test_a_card_shows_the_call_that_the_model_takes(columns, call):
     text = card.render(card.CardFacts("toy.t", "Toy", 3, 64, columns), {})
     assert f"out = model(image, geotrans.{call})" in text
+
+
+@pytest.mark.parametrize(("error", "calls"), [(OSError("no route"), 1), (remote.BrokenTransferError("a digest"), 3)])
+def test_after_a_long_silence_nothing_is_tried_again(monkeypatch, error, calls):
+    monkeypatch.setattr(remote, "PATIENCE", -1)
+    made = []
+
+    def call():
+        made.append(1)
+        raise error
+
+    with pytest.raises(ConnectionError, match=f"me/toy: the Hub keeps failing .{error}.; try again later"):
+        remote.attempt("me/toy", call, waits=(0, 0))
+    assert len(made) == calls

@@ -271,3 +271,9 @@ def test_the_motion_is_judged_before_paint_when_a_term_asks_for_it(accelerator: 
     motion = "generator/motion.0.weight"
     assert not torch.equal(before[motion], trainer.tensors()[motion])
     assert "g/cls_bce_moved" in trainer.means.take()
+
+
+def test_a_run_killed_while_its_recipe_was_written_can_start_again(accelerator: Accelerator, tmp_path: Path) -> None:
+    (tmp_path / ".recipe.json.tmp").write_text("{")
+    [folder] = train(replace(TINY, total_images=4), Session(tmp_path, resume=True, sample_every=0), accelerator)
+    assert create_model(f"local-dir:{folder}", pretrained=True).cfg.width == 4
