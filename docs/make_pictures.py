@@ -10,6 +10,7 @@ import torch
 from geotrans import Condition, create_dataset, create_model
 from geotrans.data.base import Dataset
 from geotrans.edit import combine
+from geotrans.figures import faces, sweep
 from geotrans.ops.images import write_image
 from geotrans.viz import flow_to_rgb, sheet, titled_grid
 
@@ -25,6 +26,7 @@ def main() -> None:
     write_image(output / "shapes.png", shapes())
     write_image(output / "basis.png", basis())
     write_image(output / "synthface.png", synthface())
+    write_image(output / "sweep.png", action_units())
 
 
 def translation() -> torch.Tensor:
@@ -51,6 +53,12 @@ def basis() -> torch.Tensor:
         columns[f"{title}: flow"] = flow_to_rgb(out.flow)
         columns[title] = out.image
     return titled_grid(columns, scale=2)
+
+
+def action_units() -> torch.Tensor:
+    """Action units turned up in steps (DefGAN, Fig. 1)."""
+    model = create_model("defgan_displace_64.synthface_au", pretrained=True)
+    return sweep(model, faces(model, 1), ["AU12", "AU04", "AU01+AU02", "AU26"])
 
 
 def synthface() -> torch.Tensor:
