@@ -115,6 +115,7 @@ def card_facts(model: Model, name: str, dataset: Mapping[str, Any]) -> card.Card
         deviations=_deviations(type(model)),
         dataset=data,
         data_licence=DATASETS.get(data).info.licence if data in DATASETS else "",
+        needs_source=spec.needs_source,
     )
 
 

@@ -33,6 +33,7 @@ class CardFacts:
         deviations: what differs from the paper, in words.
         dataset: registered name of the training data.
         data_licence: on which terms the data may be used.
+        needs_source: the model also reads the condition of the source.
     """
 
     name: str
@@ -43,11 +44,16 @@ class CardFacts:
     deviations: str = ""
     dataset: str = ""
     data_licence: str = ""
+    needs_source: bool = False
 
 
 def render(facts: CardFacts, results: Mapping[str, Any]) -> str:
     """The whole card of a model that has just been trained or converted."""
-    wanted = next((f"{part}=wanted" for part in facts.columns), "")
+    parts_of = list(facts.columns)
+    values = ", ".join(f"{part}={part}" for part in parts_of) if len(parts_of) > 1 else f"{''.join(parts_of)}=wanted"
+    wanted = f"geotrans.Condition({values if parts_of else ''})"
+    if facts.needs_source:
+        wanted += f", geotrans.Condition({values.replace('=wanted', '=present')})"
     columns = [f"- `{part}`: {', '.join(names) or 'points or maps'}" for part, names in facts.columns.items()]
     trained = f", trained on `{facts.dataset}`" if facts.dataset else ""
     size = f"{facts.resolution} x {facts.resolution} pixels"
@@ -56,7 +62,8 @@ def render(facts: CardFacts, results: Mapping[str, Any]) -> str:
         f"{facts.architecture}, {facts.parameters:,} parameters, {size}{trained}.",
         "```python\nimport geotrans\n\n"
         f'model = geotrans.create_model("{facts.name}", pretrained=True)\n'
-        f"out = model(image, geotrans.Condition({wanted}))  # .image .flow .warped .mask .residual\n"
+        f"out = model(image, {wanted})\n"
+        "out.image, out.flow, out.warped, out.mask, out.residual\n"
         "```",
         "## Condition\n\n" + ("\n".join(columns) or "None."),
         *_training(results.get("training")),
