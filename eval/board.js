@@ -26,6 +26,37 @@ function sort(body, place, sign, asText) {
   body.append(...rows);
 }
 
+// Filters: rows by a part of their name, references, and columns. They hide and never change a table.
+for (const form of document.querySelectorAll(".controls")) {
+  const table = form.parentElement.querySelector("table.board");
+  const find = form.querySelector("input[type=search]");
+  const references = form.querySelector(".show-references");
+  const columns = [...form.querySelectorAll("[data-column]")];
+  const none = document.createElement("p");
+  none.className = "none";
+  none.textContent = "No row has that in its name.";
+  none.hidden = true;
+  table.parentElement.after(none);
+  form.hidden = false;
+  form.addEventListener("submit", (event) => event.preventDefault());
+  form.addEventListener("input", () => {
+    const wanted = find.value.trim().toLowerCase();
+    let shown = 0;
+    for (const body of table.tBodies) {
+      for (const row of body.rows) {
+        const isReference = body.classList.contains("references");
+        const off = isReference ? !references.checked : !row.cells[0].dataset.value.toLowerCase().includes(wanted);
+        row.toggleAttribute("data-off", off);
+        shown += !off;
+      }
+    }
+    none.hidden = shown > 0;
+    for (const box of columns) {
+      for (const row of table.rows) row.cells[box.dataset.column].toggleAttribute("data-off", !box.checked);
+    }
+  });
+}
+
 // One tooltip for the page, placed so that scrolling boxes do not cut it off.
 const tip = document.createElement("div");
 tip.id = "tip";
@@ -52,6 +83,7 @@ function hide() {
 }
 
 document.addEventListener("mouseover", show);
+document.addEventListener("click", show);
 document.addEventListener("focusin", show);
 document.addEventListener("focusout", hide);
 document.addEventListener("scroll", hide, true);

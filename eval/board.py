@@ -1,18 +1,21 @@
-"""Results as a table for the terminal, as Markdown and as CSV; `eval.page` makes the HTML page."""
+"""Results as a table for the terminal, as Markdown, CSV and JSON lines; `eval.page` makes the HTML page."""
 
 from __future__ import annotations
 
 import csv
 import io
+import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from eval.page import to_html
+from eval.protocol import Reported
 from eval.results import BoardResult, Results, Row
 from eval.scores import ABSENT, MetricColumn, arrow, format_count, headline, interval, metric_columns, reservations
-from eval.strips import anatomy, longest_flow
+from eval.strips import SHOWN, anatomy, longest_flow
 from geotrans.ops.images import write_image
 from geotrans.viz import titled_grid
 from hub import files
@@ -21,9 +24,14 @@ STRIPS = "strips"
 
 
 def write_board(results: Results, folder: str | Path) -> list[Path]:
-    """Write board.md, board.csv, board.html and strips/ into a folder; returns their paths."""
+    """Write board.md, board.csv, board.jsonl, board.html and strips/ into a folder; returns their paths."""
     folder = Path(folder)
-    texts = {"board.md": to_markdown(results), "board.csv": to_csv(results), "board.html": to_html(results)}
+    texts = {
+        "board.md": to_markdown(results),
+        "board.csv": to_csv(results),
+        "board.jsonl": to_jsonl(results),
+        "board.html": to_html(results),
+    }
     for name, text in texts.items():
         files.write_text(folder / name, text)
     return [*(folder / name for name in texts), *_write_strips(results, folder / STRIPS)]
@@ -42,19 +50,46 @@ def to_markdown(results: Results) -> str:
 def to_csv(results: Results) -> str:
     """One line for each protocol, row and metric."""
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    head = "protocol hash row kind parameters ms_per_image metric version value low high n unit higher_is_better"
-    writer.writerow(head.split())
+    writer = csv.DictWriter(out, _FACTS, lineterminator="\n", extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows({**line, "higher_is_better": str(line["higher_is_better"]).lower()} for line in _records(results))
+    return out.getvalue()
+
+
+def to_jsonl(results: Results) -> str:
+    """One JSON object a line for each protocol, row and metric: what the CSV says, label and time too."""
+    return "".join(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n" for line in _records(results))
+
+
+_FACTS = (
+    *(
+        "protocol",
+        "hash",
+        "row",
+        "kind",
+        "parameters",
+        "ms_per_image",
+        "metric",
+        "version",
+        "value",
+        "low",
+        "high",
+        "n",
+    ),
+    *("unit", "higher_is_better", "signature"),
+)
+
+
+def _records(results: Results) -> Iterator[dict[str, Any]]:
     for board in results.boards:
         for row in board.rows:
-            about = [board.protocol.name, board.protocol.digest(), row.name, row.kind]
-            cost = [row.facts.parameters, row.ms_per_image]
             for metric in board.metrics:
                 if score := row.scores.get(metric.name):
-                    numbers = [score.value, score.low, score.high, score.n]
-                    facts = [metric.unit, str(metric.higher_is_better).lower()]
-                    writer.writerow([*about, *cost, metric.name, metric.version, *numbers, *facts])
-    return out.getvalue()
+                    facts = (board.protocol.name, board.protocol.digest(), row.name, row.kind, row.facts.parameters)
+                    numbers = (metric.name, metric.version, score.value, score.low, score.high, score.n, metric.unit)
+                    signature = row.signatures.get(metric.name, "")
+                    line = (*facts, row.ms_per_image, *numbers, metric.higher_is_better, signature)
+                    yield dict(zip(_FACTS, line, strict=True)) | {"label": results.label, "created": results.created}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +104,8 @@ def _columns(board: BoardResult, mark: Callable[[str], str]) -> list[_Column]:
     columns = [_metric_column(column, mark) for column in metric_columns(board)]
     if any(row.facts.parameters for row in board.rows):
         columns.append(_Column("params", lambda row: (format_count(row.facts.parameters), "")))
+    if any(row.facts.macs for row in board.rows):
+        columns.append(_Column("MACs", lambda row: (format_count(row.facts.macs), "")))
     if any(row.ms_per_image is not None for row in board.rows):
         columns.append(_Column("ms/image", lambda row: (_milliseconds(row.ms_per_image), "")))
     return columns
@@ -106,7 +143,16 @@ def _terminal_board(board: BoardResult, width: int) -> str:
             blocks.append([])
         blocks[-1].append(place)
     tables = ["\n".join(_lines(grid, widths, block)) for block in blocks]
-    return "\n\n".join([headline(board), *tables, *reservations(board)])
+    return "\n\n".join([headline(board), *tables, *reservations(board), *map(_reported_text, board.protocol.reported)])
+
+
+def _reported_text(reported: Reported) -> str:
+    """The papers' own numbers, indented, so that nobody takes them for ours."""
+    lines = [["", *reported.columns]]
+    lines += [[name, *(ABSENT if v is None else f"{v:g}" for v in values)] for name, values in reported.rows.items()]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    texts = ["    " + "  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
+    return "\n".join([f"As reported, not ranked with the above: {reported.source}. {reported.note}".rstrip(), *texts])
 
 
 def _lines(grid: list[list[str]], widths: list[int], block: list[int]) -> list[str]:
@@ -128,7 +174,22 @@ def _markdown_board(board: BoardResult) -> str:
         cells = [" ".join(part for part in column.cell(row) if part) for column in columns]
         lines.append("| " + " | ".join([name, *cells]) + " |")
     meanings = [f"- `{metric.name}` v{metric.version}: {metric.meaning}" for metric in board.metrics]
-    return "\n\n".join([f"### {headline(board)}", "\n".join(lines), "\n".join(meanings), *reservations(board)])
+    reported = [_reported_markdown(one) for one in board.protocol.reported]
+    return "\n\n".join(
+        [f"### {headline(board)}", "\n".join(lines), "\n".join(meanings), *reservations(board), *reported]
+    )
+
+
+def _reported_markdown(reported: Reported) -> str:
+    lines = [
+        f"As reported: {reported.source}. {reported.note} Not ranked with the above.\n".replace("  ", " "),
+        "| *method* | " + " | ".join(f"*{column}*" for column in reported.columns) + " |",
+        "|---|" + "---:|" * len(reported.columns),
+    ]
+    for name, values in reported.rows.items():
+        cells = [ABSENT if value is None else f"*{value:g}*" for value in values]
+        lines.append("| " + " | ".join([f"*{name}*", *cells]) + " |")
+    return "\n".join(lines)
 
 
 def _milliseconds(value: float | None) -> str:
@@ -140,11 +201,12 @@ def _write_strips(results: Results, folder: Path) -> list[Path]:
     for board in results.boards:
         if board.pictures is None:
             continue
-        longest = longest_flow(board.pictures)
-        for name, translation in board.pictures.translations.items():
+        pictures = board.pictures.few(SHOWN)
+        longest = longest_flow(pictures)
+        for name, translation in pictures.translations.items():
             path = folder / f"{board.protocol.name}-{_file_name(name)}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_image(path, titled_grid(anatomy(board.pictures, translation, longest), scale=2))
+            write_image(path, titled_grid(anatomy(pictures, translation, longest), scale=2))
             paths.append(path)
     return paths
 

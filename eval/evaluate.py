@@ -2,81 +2,34 @@
 
 from __future__ import annotations
 
-import hashlib
 import statistics
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from eval.metrics.base import EvalBatch, Metric, Score
+from eval.contestants import Contestant, contestant, misfit
+from eval.cost import count_macs
+from eval.metrics.base import EvalBatch, Metric, Score, made_by_model
+from eval.metrics.sets import SetMetric
 from eval.networks import Networks
-from eval.protocol import Protocol, open_dataset
-from eval.results import IDENTITY, REAL, BoardResult, Kind, ModelFacts, Pictures, Row, metric_facts
-from geotrans.base import Generator, count_parameters
-from geotrans.factory import create_model
-from geotrans.ops.condition import draw_style, pick
-from geotrans.ops.images import to_uint8
-from geotrans.types import VECTOR_FIELDS, ConditionSpec, Sample, Translation, cat
-from hub import files
-from hub.download import resolve
-from hub.folder import RESULTS, WEIGHTS, read_config
-from registry import METRICS, parse_model_name
+from eval.protocol import Protocol
+from eval.results import IDENTITY, REAL, BoardResult, Pictures, Row, metric_facts
+from eval.shards import Part, Shard, Store, Team, shards
+from eval.signature import Samples, network_names, signature
+from eval.task import Task
+from eval.wanted import told, wanted
+from geotrans.base import Generator
+from geotrans.ops.images import from_uint8, to_uint8
+from geotrans.types import Condition, ConditionSpec, Sample, cat
+from registry import METRICS
 
 PICTURES = 6
-
-
-@dataclass(frozen=True, slots=True)
-class Contestant:
-    """A row before it is scored. model: None for the real images."""
-
-    name: str
-    kind: Kind
-    model: Generator | None
-    facts: ModelFacts = field(default_factory=ModelFacts)
-
-    @property
-    def config(self) -> Any:
-        """The model's config; None for the real images."""
-        return None if self.model is None else self.model.cfg
-
-
-def contestant(name: str, *, pretrained: bool = True) -> Contestant:
-    """The model of that name with its weights and what its published folder says about it.
-
-    Raises:
-        LookupError: no such model, or no such weights.
-        ValueError: the weights are broken.
-    """
-    if name == IDENTITY:
-        return Contestant(IDENTITY, "identity", create_model(IDENTITY), ModelFacts(IDENTITY, 0))
-    model = create_model(name, pretrained=pretrained)
-    facts = ModelFacts(parse_model_name(name).arch, count_parameters(model))
-    return Contestant(name, "model", model, _published_facts(name, facts) if pretrained else facts)
-
-
-def misfit(cfg: Any, protocol: Protocol, have: ConditionSpec) -> str | None:
-    """Why a model with the config `cfg` cannot be scored under `protocol`, whose data has the columns `have`."""
-    if cfg.resolution != protocol.resolution:
-        return f"it works at {cfg.resolution} pixels and the protocol is at {protocol.resolution}"
-    wanted: ConditionSpec = cfg.condition
-    for name in VECTOR_FIELDS:
-        if name == "style" and not have.style:
-            continue  # drawn at random, as in training
-        known = getattr(have, name)
-        missing = [column for column in getattr(wanted, name) if column not in known]
-        if missing:
-            return f"it reads {name} {', '.join(missing)}; the data has: {', '.join(known) or 'none'}"
-    if wanted.landmarks and not have.landmarks:
-        return "it reads landmarks, which the data does not have"
-    if wanted.structure != have.structure and wanted.structure:
-        return f"it reads a structure of {wanted.structure} channels; the data has {have.structure or 'none'}"
-    return None
+STYLES = 10  # results for one input, where a metric asks how they differ
 
 
 def evaluate(
@@ -89,6 +42,8 @@ def evaluate(
     strict: bool = False,
     left_out: Mapping[str, str] | None = None,
     progress: bool = True,
+    pictures: int = PICTURES,
+    store: Store | None = None,
 ) -> BoardResult:
     """Score models, the unchanged source (`identity`) and the truth itself (`real images`) on the same samples.
 
@@ -101,172 +56,295 @@ def evaluate(
         strict: a metric that cannot be computed is an error; otherwise it is listed under `left_out`.
         left_out: models that are not among `models`, and why; the result lists them.
         progress: a bar on stderr.
+        pictures: how many samples' pictures the result keeps.
+        store: where finished parts are kept, and taken from if they are there.
 
     Raises:
         ValueError: a model does not fit the protocol, returns something not finite, or a metric cannot be computed.
     """
-    dataset = open_dataset(protocol)
-    entrants = [model for model in models if model.kind == "model"]
-    for model in entrants:
-        if why := misfit(model.config, protocol, dataset.spec):
-            raise ValueError(f"{model.name} cannot be scored on {protocol.name}: {why}")
-    entrants += [contestant(IDENTITY), Contestant(REAL, "real", None)]
-    networks = networks or Networks(device)
-    starts = range(0, protocol.n, batch_size)
-    runs: list[_Run] = []
-    absent: dict[str, str] = {}
-    for start in tqdm(starts, desc=protocol.name, unit="batch", file=sys.stderr, disable=not progress, leave=False):
-        sample = dataset.batch(range(start, min(start + batch_size, protocol.n)))
-        base = _references(sample, protocol, networks)
-        if not runs:
-            absent = unavailable(protocol.metrics, base)
-            if strict and absent:
-                raise ValueError("; ".join(f"{name}: {why}" for name, why in absent.items()))
-            kept = tuple(name for name in protocol.metrics if name not in absent)
-            runs = [_Run(entrant, dataset.spec, kept, torch.device(device)) for entrant in entrants]
-        shown = [place - start for place in _shown(protocol.n) if start <= place < start + batch_size]
-        for run in runs:
-            run.step(base, shown)
-    columns = tuple(metric_facts(name) for name in protocol.metrics if name not in absent)
-    rows = tuple(run.row() for run in runs)
-    return BoardResult(protocol, columns, rows, protocol.n, {**(left_out or {}), **absent}, _pictures(runs))
+    work = Work(protocol, models, networks, device, batch_size, strict, pictures, store or Store())
+    whole = work.score(shards(work.task.n, batch_size), progress=progress)
+    columns = tuple(metric_facts(name) for name in work.metrics)
+    samples = Samples(whole[0].ids, work.task.reals)
+    rows = tuple(_row(entrant, part, protocol, samples) for entrant, part in zip(work.entrants, whole, strict=True))
+    return BoardResult(
+        protocol, columns, rows, work.task.n, {**(left_out or {}), **work.absent}, _pictures(work.entrants, whole)
+    )
 
 
-def unavailable(metrics: Sequence[str], batch: EvalBatch) -> dict[str, str]:
+def contribute(
+    protocol: Protocol,
+    models: Sequence[Contestant],
+    team: Team,
+    store: Store,
+    *,
+    networks: Networks | None = None,
+    device: torch.device | str = "cpu",
+    batch_size: int = 50,
+    strict: bool = False,
+    progress: bool = True,
+    pictures: int = PICTURES,
+) -> None:
+    """Score one process's share of a protocol into `store`; when all have, `evaluate` finds every part there.
+
+    Args and errors as for `evaluate`; further
+
+    Raises:
+        ValueError: a contestant has no weights file, so that nobody can tell its parts from another's.
+    """
+    if nameless := [model.name for model in models if model.key is None]:
+        raise ValueError(f"{nameless[0]} cannot be scored by several processes; run it in one")
+    work = Work(protocol, models, networks, device, batch_size, strict, pictures, store)
+    work.score(team.share(shards(work.task.n, batch_size)), progress=progress and team.leads)
+
+
+class Work:
+    """A protocol with all that is scored on it.
+
+    Attributes:
+        task: the samples.
+        entrants: the models, then the references.
+        metrics: those of the protocol that can be computed; the others are in `absent`, with the reason.
+    """
+
+    def __init__(
+        self,
+        protocol: Protocol,
+        models: Sequence[Contestant],
+        networks: Networks | None,
+        device: torch.device | str,
+        batch_size: int,
+        strict: bool,
+        pictures: int,
+        store: Store,
+    ) -> None:
+        self.protocol, self.device, self.batch_size, self.store = protocol, torch.device(device), batch_size, store
+        self.networks = networks or Networks(device)
+        self.task = Task(protocol)
+        models = [model for model in models if model.kind not in ("identity", "real")]
+        for model in models:
+            if model.config and (why := misfit(model.config, protocol, self.task.spec)):
+                raise ValueError(f"{model.name} cannot be scored on {protocol.name}: {why}")
+        self.entrants = [*models, contestant(IDENTITY), Contestant(REAL, "real", None)]
+        probe, _ = self._base(range(1))
+        if self.task.reals:
+            probe = replace(probe, real=self.task.real(range(1)))
+        self.absent = unavailable(protocol.metrics, probe, protocol)
+        if strict and self.absent:
+            raise ValueError("; ".join(f"{name}: {why}" for name, why in self.absent.items()))
+        self.metrics = tuple(name for name in protocol.metrics if name not in self.absent)
+        count = min(pictures, self.task.n)
+        self._shown = {i * self.task.n // count for i in range(count)}  # spread evenly: neighbours may show one person
+
+    def score(self, some: Sequence[Shard], *, progress: bool = True) -> list[Part]:
+        """What each entrant gathers over the shards, in their order."""
+        whole = [Part() for _ in self.entrants]
+        batches = sum(-(-(stop - start) // self.batch_size) for start, stop in some)
+        with tqdm(
+            total=batches, desc=self.protocol.name, unit="batch", file=sys.stderr, disable=not progress, leave=False
+        ) as bar:
+            for shard in some:
+                for part, found in zip(whole, self._parts(shard, bar), strict=True):
+                    part.merge(found)
+        return whole
+
+    def _parts(self, shard: Shard, bar: tqdm[None]) -> list[Part]:
+        stored = [self.store.load(entrant.key, shard) for entrant in self.entrants]
+        runs = {
+            place: _Run(entrant, self.task.spec, self.metrics, self.device, told(self.protocol, self.task.spec))
+            for place, entrant in enumerate(self.entrants)
+            if stored[place] is None
+        }
+        for start in range(shard[0], shard[1], self.batch_size):
+            if runs:
+                indices = range(start, min(start + self.batch_size, shard[1]))
+                base, real_ids = self._base(indices)
+                shown = [place - start for place in indices if place in self._shown]
+                for run in runs.values():
+                    run.step(base, real_ids, shown)
+            bar.update()
+        for place, run in runs.items():
+            self.store.save(self.entrants[place].key, shard, run.part)
+        return [runs[place].part if part is None else part for place, part in enumerate(stored)]
+
+    def _base(self, indices: range) -> tuple[EvalBatch, Sequence[str]]:
+        """All that is known of a batch before any model has run, and the names of its real pictures.
+
+        `generated` is the source.
+        """
+        sample = self.task.batch(indices)
+        source = to_uint8(sample.image)
+        truth = None if sample.truth is None else to_uint8(sample.truth)
+        real, names = truth, sample.id
+        if self.task.reals is not None:
+            first, last = (index * self.task.reals // self.task.n for index in (indices[0], indices[-1] + 1))
+            real = self.task.real(range(first, last)) if last > first else None
+            names = tuple(f"real-{place}" for place in range(first, last))
+        elif truth is None and sample.other is not None:
+            real, names = to_uint8(sample.other), tuple(f"real-{name}" for name in sample.id)
+        judges, spec = self.protocol.judges, self.task.spec
+        return EvalBatch(
+            *(sample.id, source, source, truth, real),
+            sample=sample,
+            networks=self.networks,
+            judges=judges,
+            spec=spec,
+        ), names
+
+
+def unavailable(metrics: Sequence[str], batch: EvalBatch, protocol: Protocol) -> dict[str, str]:
     """Metric -> why it cannot be computed for any model: its network is missing, or the data lacks something."""
     reasons: dict[str, str] = {}
     for name in metrics:
         needs = METRICS.get(name).info.needs
-        if lacking := batch.lacks(need for need in needs if not need.startswith("translation.")):
+        asked = [need for need in needs if need.partition(".")[2] in protocol.asks and need.startswith("judge.")]
+        if missing := [need for need in asked if need.partition(".")[2] not in batch.judges]:
+            role = missing[0].partition(".")[2]
+            reasons[name] = f"it needs a judge that nobody ships; name one with --judge {role}=FEATURE or {role}=FOLDER"
+        elif lacking := batch.lacks(need for need in needs if not made_by_model(need)):
             reasons[name] = f"it needs {' and '.join(lacking)}, which is not known here"
-            continue
-        for network in _networks_of(needs, batch):
-            if why := batch.networks.missing(network):
-                reasons[name] = why
+        else:
+            for network in network_names(needs, protocol):
+                if why := batch.networks.missing(network):
+                    reasons[name] = why
     return reasons
 
 
-def _networks_of(needs: Sequence[str], batch: EvalBatch) -> list[str]:
-    """Names of the networks behind needs such as `judge.identity` and `network.lpips_alex`."""
-    split = [need.partition(".") for need in needs]
-    judges = [batch.judges[role] for kind, _, role in split if kind == "judge"]
-    return judges + [network for kind, _, network in split if kind == "network"]
-
-
-def _references(sample: Sample, protocol: Protocol, networks: Networks) -> EvalBatch:
-    """All that is known of a batch before any model has run; `generated` is the source."""
-    source = to_uint8(sample.image)
-    truth = None if sample.truth is None else to_uint8(sample.truth)
-    return EvalBatch(sample.id, source, source, truth, truth, sample=sample, networks=networks, judges=protocol.judges)
-
-
 class _Run:
-    """One row while it is scored."""
+    """One row while it is scored on a shard."""
 
-    def __init__(self, entrant: Contestant, have: ConditionSpec, metrics: Sequence[str], device: torch.device) -> None:
-        self.entrant = entrant
-        self._have = have
-        self._device = device
-        self._wanted = metrics
-        self._metrics: dict[str, Metric] | None = None
-        self._seconds: list[float] = []
-        self.samples: list[Sample] = []
-        self.translations: list[Translation] = []
-        if entrant.model is not None:
+    def __init__(
+        self,
+        entrant: Contestant,
+        have: ConditionSpec,
+        metrics: Sequence[str],
+        device: torch.device,
+        told: ConditionSpec,
+    ) -> None:
+        """told: the columns whose changes are put into words beside the pictures."""
+        self.entrant, self.part, self._told = entrant, Part(), told
+        self._have, self._device, self._wanted = have, device, metrics
+        self._further = {need for name in metrics for need in METRICS.get(name).info.needs if made_by_model(need)}
+        if isinstance(entrant.model, torch.nn.Module):
             entrant.model.to(device).eval()
 
-    def step(self, base: EvalBatch, shown: list[int]) -> None:
-        """Translate a batch, hand it to every metric, and keep the rows `shown`."""
+    def step(self, base: EvalBatch, real_ids: Sequence[str], shown: list[int]) -> None:
+        """Translate a batch, hand it to every metric, and keep the rows `shown`.
+
+        Args:
+            real_ids: names of the batch's real pictures.
+        """
         batch = self._translated(base)
         if batch is None:
+            self.part.ids += base.id
             return
         if shown and batch.sample and batch.translation:
-            self.samples.append(batch.sample.rows(shown))
-            self.translations.append(replace(batch.translation, intermediates={}).rows(shown))
-        if self._metrics is None:
-            able = [name for name in self._wanted if not batch.lacks(METRICS.get(name).info.needs)]
-            self._metrics = {name: METRICS.get(name).factory() for name in able}
-        for name, metric in self._metrics.items():
+            self.part.wanted += wanted(batch.sample.rows(shown), self._told)
+            sample = replace(batch.sample, source=None, target=None, visible=None, other=None)
+            self.part.samples.append(sample.rows(shown))
+            self.part.translations.append(replace(batch.translation, intermediates={}).rows(shown))
+        if not self.part.ids:
+            self.part.metrics = {name: METRICS.get(name).factory() for name in self._wanted if self._able(name, batch)}
+        for name, metric in self.part.metrics.items():
             try:
-                metric.update(batch)
+                _update(metric, batch, real_ids)
             except ValueError as error:
                 raise ValueError(f"{name} of {self.entrant.name}: {error}") from error
+        self.part.ids += batch.id
 
-    def row(self) -> Row:
-        """The scores of all batches so far."""
-        scores: dict[str, Score] = {}
-        for name, metric in (self._metrics or {}).items():
-            if (score := metric.compute()) is not None:
-                scores[name] = score
-        samples = {name: values for name, m in (self._metrics or {}).items() if (values := m.samples())}
-        latency = 1000 * statistics.median(self._seconds) if self.entrant.kind == "model" else None
-        return Row(self.entrant.name, self.entrant.kind, self.entrant.facts, latency, scores, samples)
+    def _able(self, name: str, batch: EvalBatch) -> bool:
+        """Whether a metric has all it needs; real pictures may come with a later batch, but not to themselves."""
+        needs = METRICS.get(name).info.needs
+        if "real" in needs and self.entrant.kind == "real":
+            return False
+        return not batch.lacks(need for need in needs if need != "real")
 
     def _translated(self, base: EvalBatch) -> EvalBatch | None:
-        if self.entrant.model is None:  # the truth is not compared with itself
-            if base.truth is None:
-                return None
-            return replace(base, generated=base.truth, truth=None, real=None, _own={})
-        sample = cast(Sample, base.sample)
-        translation = self._translate(self.entrant.model, sample)
-        return replace(base, generated=to_uint8(translation.image), translation=translation, _own={})
-
-    def _translate(self, model: Generator, sample: Sample) -> Translation:
-        spec: ConditionSpec = model.cfg.condition
-        image = sample.image.to(self._device)
-        target = pick(spec, sample.target, self._have, _styles(spec, sample.id)).to(self._device)
-        source = None
-        if spec.needs_source:
-            source = pick(spec, sample.source, self._have, _styles(spec, sample.id)).to(self._device)
+        assert base.sample is not None
+        sample, entrant = base.sample, self.entrant
+        if entrant.kind == "real":
+            return _real(base, sample)
+        inputs = entrant.inputs(sample.image, sample.target, sample.source, sample.id, self._have, self._device)
         self._wait()
         start = time.perf_counter()
-        with torch.inference_mode():
-            translation: Translation = model(image, target, source)
+        translation = entrant.translate(inputs, sample.id)
         self._wait()
-        self._seconds.append((time.perf_counter() - start) / len(image))
-        _check_finite(translation.image, sample.id, self.entrant.name)
-        return translation.to("cpu")
+        self.part.seconds.append((time.perf_counter() - start) / len(sample.image))
+        if self.part.macs is None and entrant.kind == "model" and isinstance(entrant.model, Generator):
+            self.part.macs = count_macs(entrant.model, inputs[0], inputs[1] or Condition(), inputs[2])
+        translation = translation.to("cpu")
+        batch = replace(base, generated=to_uint8(translation.image), translation=translation, _own={})
+        cycle = self._back(sample, batch.generated) if "cycle" in self._further else None
+        variants = self._styled(sample) if "variants" in self._further else None
+        return replace(batch, cycle=cycle, variants=variants)
+
+    def _back(self, sample: Sample, generated: Tensor) -> Tensor | None:
+        """The results translated to the condition of the source; None if that is not known, or the model reads none."""
+        reads_nothing = self.entrant.config is not None and self.entrant.config.condition == ConditionSpec()
+        if self.entrant.model is None or (reads_nothing and self.entrant.kind == "model"):
+            return None
+        if sample.source is None or sample.image.ndim != 4:
+            return None
+        image = from_uint8(generated)
+        inputs = self.entrant.inputs(image, sample.source, sample.target, sample.id, self._have, self._device)
+        return to_uint8(self.entrant.translate(inputs, sample.id).image).cpu()
+
+    def _styled(self, sample: Sample) -> Tensor | None:
+        """Results in several random styles (B, V, 3, H, W); None if the model reads no style, or the data gives it."""
+        if self.entrant.config is None or not self.entrant.config.condition.style or self._have.style:
+            return None
+        results = []
+        for style in range(STYLES):
+            codes = [f"{name} style {style}" for name in sample.id]
+            inputs = self.entrant.inputs(sample.image, sample.target, sample.source, codes, self._have, self._device)
+            results.append(to_uint8(self.entrant.translate(inputs, sample.id).image).cpu())
+        return torch.stack(results, dim=1)
 
     def _wait(self) -> None:
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
 
 
-def _styles(spec: ConditionSpec, ids: Sequence[str]) -> Tensor | None:
-    """A random style code a sample, (B, columns): it depends on the sample's name alone. None if none is read."""
-    if not spec.style:
+def _real(base: EvalBatch, sample: Sample) -> EvalBatch | None:
+    """The truth as if it were a result, not compared with itself; without one, the source under its own labels."""
+    if base.truth is not None:
+        return replace(base, generated=base.truth, truth=None, real=None, _own={})
+    if sample.source is None:
         return None
-    seeds = [int.from_bytes(hashlib.sha256(name.encode()).digest()[:7], "big") for name in ids]
-    codes = [draw_style(spec, 1, torch.Generator().manual_seed(seed)) for seed in seeds]
-    return torch.cat([code for code in codes if code is not None])
+    known = replace(sample, target=sample.source)
+    return replace(base, generated=base.get("source"), source=None, real=None, sample=known, _own={})
 
 
-def _shown(n: int) -> list[int]:
-    """Places of the samples whose pictures are kept: spread evenly, as neighbours may show one person."""
-    count = min(n, PICTURES)
-    return [i * n // count for i in range(count)]
+def _update(metric: Metric, batch: EvalBatch, real_ids: Sequence[str]) -> None:
+    """Hand a batch to a metric; the two sides of a distance between sets may differ in number."""
+    if not isinstance(metric, SetMetric):
+        metric.update(batch)
+        return
+    metric.add("generated", batch.feature(metric.feature, "generated"), batch.id)
+    if batch.real is not None:
+        metric.add("real", batch.feature(metric.feature, "real"), real_ids)
 
 
-def _pictures(runs: Sequence[_Run]) -> Pictures:
-    shown = {run.entrant.name: cat(run.translations) for run in runs if run.translations}
-    first = next(run for run in runs if run.samples)
-    return Pictures(cat(first.samples), shown)
+def _row(entrant: Contestant, part: Part, protocol: Protocol, samples: Samples) -> Row:
+    scores = {name: score for name, m in part.metrics.items() if (score := _computed(name, entrant, m)) is not None}
+    values = {name: found for name, metric in part.metrics.items() if (found := metric.samples())}
+    weights = {name: counts for name, metric in part.metrics.items() if (counts := metric.weights())}
+    latency = 1000 * statistics.median(part.seconds) if entrant.kind == "model" and part.seconds else None
+    signatures = {name: signature(name, score, protocol, samples) for name, score in scores.items()}
+    facts = replace(entrant.facts, macs=part.macs)
+    return Row(entrant.name, entrant.kind, facts, latency, scores, values, weights, signatures)
 
 
-def _check_finite(image: Tensor, ids: Sequence[str], name: str) -> None:
-    broken = (~torch.isfinite(image)).flatten(1).any(1).nonzero()
-    if len(broken):
-        raise ValueError(f"{name} returns NaN or infinity for sample {ids[int(broken[0])]}; its weights are broken")
+def _computed(name: str, entrant: Contestant, metric: Metric) -> Score | None:
+    try:
+        return metric.compute()
+    except ValueError as error:
+        raise ValueError(f"{name} of {entrant.name}: {error}") from error
 
 
-def _published_facts(name: str, facts: ModelFacts) -> ModelFacts:
-    folder = resolve(parse_model_name(name))
-    results = files.read_json(folder / RESULTS) if (folder / RESULTS).is_file() else {}
-    training = results.get("training") if isinstance(results, dict) else None
-    arch = read_config(folder)["arch"]
-    return replace(
-        facts,
-        arch=arch,
-        weights_sha256=files.sha256(folder / WEIGHTS),
-        training={name: value for name, value in dict(training or {}).items() if isinstance(value, (str, int, float))},
-    )
+def _pictures(entrants: Sequence[Contestant], parts: Sequence[Part]) -> Pictures:
+    shown = {
+        entrant.name: cat(part.translations) for entrant, part in zip(entrants, parts, strict=True) if part.translations
+    }
+    first = next(part for part in parts if part.samples)
+    return Pictures(cat(first.samples), shown, tuple(first.wanted))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -11,21 +12,23 @@ from torch import Tensor
 from tqdm import tqdm
 
 from eval.metrics.base import EvalBatch, Metric
-from eval.metrics.frechet import FrechetMetric, Side
+from eval.metrics.sets import SetMetric, Side
 from eval.networks import Networks
-from eval.protocol import Protocol
+from eval.protocol import FOLDERS, Protocol
+from eval.reading import read_picture, shown
 from eval.results import BoardResult, ModelFacts, Row, metric_facts
-from geotrans.ops.images import list_images, read_pixels
+from eval.signature import Samples, signature
+from geotrans.ops.images import list_images
 from registry import METRICS
 
-DEFAULT_METRICS = ("fid", "lpips", "psnr", "ssim", "l1")
-_NAMED = 3
+DEFAULT_METRICS = ("fid", "kid", "lpips", "psnr", "ssim", "l1")
 
 
 def evaluate_folders(
     generated: str | Path,
     reference: str | Path,
     *,
+    protocol: Protocol | None = None,
     metrics: Sequence[str] | None = None,
     networks: Networks | None = None,
     limit: int | None = None,
@@ -37,7 +40,9 @@ def evaluate_folders(
     Distances between sets take all pictures; pairs are matched by file name without its suffix.
 
     Args:
-        metrics: registered names; by default whatever can be had, and what cannot is listed under `left_out`.
+        protocol: one on folders; None: the usual metrics on whatever is there.
+        metrics: registered names; by default the protocol's, as far as they can be had; what cannot is listed under
+            `left_out`.
         limit: take only the first pictures of each folder, in order of name.
         batch_size: of memory and speed only.
 
@@ -49,24 +54,42 @@ def evaluate_folders(
     networks = networks or Networks()
     made, real = (list_images(folder, recursive=False)[:limit] for folder in (generated, reference))
     strict = metrics is not None
-    wanted = tuple(dict.fromkeys(metrics or DEFAULT_METRICS))
+    wanted = tuple(dict.fromkeys(metrics or (protocol.metrics if protocol else DEFAULT_METRICS)))
     reasons = {name: why for name in wanted if (why := _obstacle(name, networks, made, real))}
     if strict and reasons:
         raise ValueError("; ".join(f"{name}: {why}" for name, why in reasons.items()))
     scorers: dict[str, Metric] = {name: METRICS.get(name).factory() for name in wanted if name not in reasons}
     with tqdm(desc="folders", unit="picture", file=sys.stderr, disable=not progress, leave=False) as bar:
-        for scorer in scorers.values():
-            if isinstance(scorer, FrechetMetric):
-                _score_set(scorer, "generated", made, networks, batch_size, bar.update)
-                _score_set(scorer, "real", real, networks, batch_size, bar.update)
-        pairwise = {name: scorer for name, scorer in scorers.items() if not isinstance(scorer, FrechetMetric)}
+        sets = [scorer for scorer in scorers.values() if isinstance(scorer, SetMetric)]
+        if sets:
+            _score_sets(sets, "generated", made, networks, batch_size, bar.update)
+            _score_sets(sets, "real", real, networks, batch_size, bar.update)
+        pairwise = {name: scorer for name, scorer in scorers.items() if not isinstance(scorer, SetMetric)}
         if pairwise:
             _score_pairs(pairwise, made, real, networks, batch_size, bar.update)
+    place = {"root": str(reference)}
+    if protocol is None:
+        protocol = Protocol("folders", FOLDERS, "all", len(made), wanted, 0, place)
+    else:
+        protocol = replace(protocol, n=len(made) if protocol.n else 0, metrics=wanted, dataset_options=place)
+    return _board(str(generated), protocol, scorers, made, real, reasons)
+
+
+def _board(
+    name: str,
+    protocol: Protocol,
+    scorers: Mapping[str, Metric],
+    made: Sequence[Path],
+    real: Sequence[Path],
+    left_out: dict[str, str],
+) -> BoardResult:
     scores = {name: score for name, scorer in scorers.items() if (score := scorer.compute()) is not None}
-    samples = {name: values for name, scorer in scorers.items() if (values := scorer.samples())}
-    row = Row(str(generated), "folder", ModelFacts(), None, scores, samples)
-    protocol = Protocol("folders", str(reference), "all", len(made), wanted, 0)
-    return BoardResult(protocol, tuple(map(metric_facts, scorers)), (row,), len(made), reasons)
+    values = {name: found for name, scorer in scorers.items() if (found := scorer.samples())}
+    weights = {name: counts for name, scorer in scorers.items() if (counts := scorer.weights())}
+    samples = Samples([path.stem for path in made], len(real))
+    signatures = {name: signature(name, score, protocol, samples) for name, score in scores.items()}
+    row = Row(name, "folder", ModelFacts(), None, scores, values, weights, signatures)
+    return BoardResult(protocol, tuple(map(metric_facts, scorers)), (row,), len(made), left_out)
 
 
 def batches(paths: Sequence[Path], size: int) -> Iterator[tuple[list[Path], Tensor]]:
@@ -74,7 +97,7 @@ def batches(paths: Sequence[Path], size: int) -> Iterator[tuple[list[Path], Tens
     kept: list[Path] = []
     pixels: list[Tensor] = []
     for path in paths:
-        picture = read_pixels(path, upright=False)
+        picture = read_picture(path, path.parent)
         if pixels and (len(pixels) == size or picture.shape != pixels[0].shape):
             yield kept, torch.stack(pixels)
             kept, pixels = [], []
@@ -108,16 +131,15 @@ def _unmatched(made: Sequence[Path], real: Sequence[Path]) -> str | None:
     left, right = ({path.stem for path in paths} for paths in (made, real))
     for alone, paths, other in ((left - right, made, real), (right - left, real, made)):
         if alone:
-            names = ", ".join(sorted(alone)[:_NAMED]) + (", ..." if len(alone) > _NAMED else "")
             return (
                 f"{len(alone)} of {len(paths)} files in {paths[0].parent} have no file of that name in "
-                f"{other[0].parent}: {names}"
+                f"{other[0].parent}: {shown(sorted(alone))}"
             )
     return None
 
 
-def _score_set(
-    scorer: FrechetMetric,
+def _score_sets(
+    scorers: Sequence[SetMetric],
     side: Side,
     paths: Sequence[Path],
     networks: Networks,
@@ -125,7 +147,9 @@ def _score_set(
     done: Callable[[int], object],
 ) -> None:
     for kept, pixels in batches(paths, batch_size):
-        scorer.add(side, networks.feature(scorer.feature)(pixels), tuple(map(str, kept)))
+        features = {name: networks.feature(name)(pixels) for name in {scorer.feature for scorer in scorers}}
+        for scorer in scorers:
+            scorer.add(side, features[scorer.feature], tuple(map(str, kept)))
         done(len(kept))
 
 
@@ -150,7 +174,7 @@ def _score_pairs(
 
 
 def _partner_pixels(path: Path, partner: Path, pixels: Tensor) -> Tensor:
-    truth = read_pixels(partner, upright=False)
+    truth = read_picture(partner, partner.parent)
     if truth.shape != pixels.shape[1:]:
         sizes = [f"{p.shape[-1]} x {p.shape[-2]}" for p in (pixels, truth)]
         raise ValueError(f"{path} has {sizes[0]} pixels and {partner} {sizes[1]}; pairs need one size")

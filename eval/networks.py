@@ -9,11 +9,22 @@ import torch
 from torch import Tensor, nn
 
 from geotrans.factory import create_feature
+from geotrans.features import facenet, mediapipe, vgg
+from geotrans.features.external import PublishedWeights
 from geotrans.features.inception import fetch_inception
 from geotrans.features.lpips import Net, fetch_lpips, lpips_distance
+from geotrans.features.timm import PREFIX, fetch_timm
 
 Feature = Callable[[Tensor], Tensor]
 Distance = Callable[[Tensor, Tensor], Tensor]
+
+# Files of weights that other projects publish, by the name of the feature that reads them.
+FILES: dict[str, PublishedWeights] = {
+    "vgg16": vgg.WEIGHTS[16],
+    "vgg19": vgg.WEIGHTS[19],
+    **{f"facenet_{people}{way}": file for people, file in facenet.WEIGHTS.items() for way in ("", "_aligned")},
+    **{f"mediapipe_{part}": mediapipe.MODEL for part in ("landmarks", "blendshapes", "aus")},
+}
 
 
 class Networks:
@@ -40,15 +51,15 @@ class Networks:
         self._distances = dict(distances or {})
 
     def feature(self, name: str) -> Feature:
-        """The frozen network `uint8 (B, 3, H, W) -> (B, D)`.
+        """The frozen network `uint8 (B, 3, H, W) -> (B, D)` of that name, which may be `timm/NAME`.
 
         Raises:
             UnknownNameError: no feature has that name.
             OSError: its weights are not on this machine; the message names the file and its place.
         """
         if name not in self._features:
-            if self.download and name == "inception_fid":
-                fetch_inception()
+            if self.download:
+                _fetch(name)
             self._features[name] = self._placed(create_feature(name))
         return self._features[name]
 
@@ -86,3 +97,13 @@ class Networks:
                 return network(*(image.to(self.device) for image in images)).cpu()
 
         return run
+
+
+def _fetch(name: str) -> None:
+    """Download the weights of a feature, unless they are on this machine."""
+    if name == "inception_fid":
+        fetch_inception()
+    elif name.startswith(PREFIX):
+        fetch_timm(name)
+    elif name in FILES:
+        FILES[name].fetch()

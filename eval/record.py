@@ -49,7 +49,12 @@ def _record(board: BoardResult, row: Row, results: Results) -> Path:
     stored = read_json(folder / FOLDER_RESULTS) if (folder / FOLDER_RESULTS).is_file() else {}
     protocol = f"{board.protocol.name} v{board.protocol.version}"
     scores = {
-        fact.name: {**asdict(row.scores[fact.name]), "unit": fact.unit, "version": fact.version}
+        fact.name: {
+            **asdict(row.scores[fact.name]),
+            "unit": fact.unit,
+            "version": fact.version,
+            "signature": row.signatures.get(fact.name, ""),
+        }
         for fact in board.metrics
         if fact.name in row.scores
     }

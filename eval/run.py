@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 import argparse
-import inspect
 import logging
 import os
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
+from eval import commands
 from eval.board import to_terminal, write_board
-from eval.evaluate import Contestant, contestant, evaluate, misfit
+from eval.compare import compare_results
+from eval.contestants import Contestant, contestant, contestant_in
+from eval.environment import commit_label, environment, now
+from eval.evaluate import PICTURES, contribute, evaluate
 from eval.folders import evaluate_folders
+from eval.judges import judge_features, parse_judges
+from eval.matching import Entry, bundled_generators, on_builtin, on_one
 from eval.networks import Networks
-from eval.protocol import Protocol, create_protocol, open_dataset
-from eval.publish import main as leaderboard
+from eval.plugins import load_plugin, load_protocol
+from eval.protocol import Protocol, create_protocol, obstacle, open_dataset
 from eval.record import record
-from eval.results import IDENTITY, BoardResult, Results, environment, metric_facts, now, write_results
+from eval.results import IDENTITY, REAL, BoardResult, Results, metric_facts
 from eval.scores import arrow
+from eval.shards import PARTIAL, Store, Team, store_of, team
+from eval.storage import write_results
 from geotrans.errors import user_errors
-from geotrans.factory import list_models
-from hub.download import resolve
-from hub.folder import bundled_folders, read_config
-from registry import DATASETS, GENERATORS, METRICS, PROTOCOLS, parse_model_name
+from registry import METRICS, PROTOCOLS, suggest
 
 COMMAND = "geotrans-eval"
 EXAMPLES = """\
@@ -35,15 +39,21 @@ examples:
   python -m eval.run
       every bundled model on the built-in benchmark
   python -m eval.run --models spm_refine_64.synthface local-dir:runs/mine --protocol synthface_attr4_64
-      two models side by side
+      two models side by side; --compare A B adds a paired test between two rows
   python -m eval.run --models hf-hub:ORG/NAME --limit 100 --metrics psnr flow_epe
       a quick look; the board says that it is not the standard protocol
+  python -m eval.run --protocol my_protocol.toml --data ~/faces --judge emotion=runs/judge
+      a protocol of your own; --plugin FILE.py runs a file that registers models, metrics or protocols
   python -m eval.run --generated out/ --reference real/ --metrics fid lpips psnr ssim
       two folders of pictures, whatever made them
+  python -m eval.run --generated out/ --protocol synthface_attr4_64
+      pictures that another program made of a protocol's samples, each called by its sample's id
+  accelerate launch --num_processes 4 -m eval.run --device cuda
+      several processes share the work; a run that was killed goes on where it was
   python -m eval.run --list
       protocols and metrics
-  python -m eval.run publish results ORG/LEADERBOARD
-      add results.json to a leaderboard on the Hub; `board --from ORG/LEADERBOARD` makes one page of all of them
+  geotrans-eval board | compare | verify | publish | study | export --help
+      what to do with results that are there, and with samples
 """
 
 
@@ -51,8 +61,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """The command. A mistake of the user ends in one line on stderr and exit code 2, with nothing half-written."""
     logging.basicConfig(stream=sys.stderr, format="%(message)s")
     argv = list(sys.argv[1:] if argv is None else argv)
-    if argv[:1] in (["publish"], ["board"]):
-        leaderboard(argv)
+    if argv and argv[0] in commands.NAMES:
+        commands.main(argv)
         return
     arguments = _parser().parse_args(argv)
     with user_errors(COMMAND):
@@ -60,19 +70,38 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    _check(arguments)
+    for path in arguments.plugin:
+        load_plugin(path)
     if arguments.list:
         print(_listing())
         return
+    _check(arguments)
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    boards = _folder_board(arguments) if arguments.generated else _model_boards(arguments)
-    results = Results(tuple(boards), environment(arguments.device, arguments.batch_size), now())
+    together = team(arguments.device)
+    if together.size > 1 and arguments.device == "cuda":
+        arguments.device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+    folders = arguments.generated and arguments.reference
+    boards = [_folder_board(arguments)] if folders and together.leads else []
+    if not folders:
+        boards = _model_boards(arguments, together)
+    if together.leads:
+        _finish(arguments, boards, together)
+    together.leave()
+
+
+def _finish(arguments: argparse.Namespace, boards: list[BoardResult], together: Team) -> None:
+    facts = environment(arguments.device, arguments.batch_size, together.size)
+    label = commit_label() if arguments.label is None else arguments.label
+    results = Results(tuple(boards), facts, now(), label)
     write_results(results, arguments.output)
     if arguments.record:
         record(results)
     written = write_board(results, arguments.output)
+    shutil.rmtree(Path(arguments.output) / PARTIAL, ignore_errors=True)
     print(to_terminal(results, shutil.get_terminal_size((120, 24)).columns))
+    if arguments.compare:
+        print(f"\n{compare_results(results, *arguments.compare)}")
     page = next(path for path in written if path.suffix == ".html")
     print(f"\nwritten to {arguments.output}: open {page}")
 
@@ -87,11 +116,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     what = parser.add_argument_group("what to score")
     what.add_argument("--models", nargs="+", metavar="NAME", help="arch.tag, local-dir:PATH or hf-hub:ORG/NAME[@REV]")
-    what.add_argument("--protocol", metavar="NAME", help="protocol to score them on; by default those that fit")
+    what.add_argument(
+        "--protocol", metavar="NAME", help="protocol to score on, or a .toml file; by default those that fit"
+    )
     what.add_argument("--data", metavar="DIR", help="the folder of a protocol's dataset, if it reads files")
-    what.add_argument("--generated", metavar="DIR", help="a folder of pictures to score, with --reference")
+    what.add_argument("--generated", metavar="DIR", help="pictures to score, with --reference or --protocol")
     what.add_argument("--reference", metavar="DIR", help="the folder they are compared with")
     what.add_argument("--metrics", nargs="+", metavar="NAME", help="metrics to compute; by default all that can be")
+    what.add_argument(
+        "--judge", nargs="+", default=[], metavar="ROLE=NAME", help="a feature, or a judge's folder, for a role"
+    )
+    what.add_argument(
+        "--plugin", nargs="+", default=[], metavar="FILE", help="Python files that register something; they are run"
+    )
     how = parser.add_argument_group("how")
     how.add_argument("--output", default="results", metavar="DIR", help="where the board goes (default: results)")
     how.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
@@ -100,6 +137,11 @@ def _parser() -> argparse.ArgumentParser:
     how.add_argument("--batch-size", type=int, default=50, metavar="N", help="no score depends on it (default: 50)")
     how.add_argument("--threads", type=int, metavar="N", help="threads on the CPU")
     how.add_argument("--download", action="store_true", help="fetch weights of metric networks that are missing")
+    how.add_argument(
+        "--pictures", type=int, default=PICTURES, metavar="N", help="keep N samples' pictures (default: 6)"
+    )
+    how.add_argument("--label", metavar="TEXT", help="what the history calls this run (default: the commit here)")
+    how.add_argument("--compare", nargs=2, metavar=("A", "B"), help="a paired test between two rows")
     how.add_argument("--record", action="store_true", help="also write the scores into the models' published folders")
     parser.add_argument("--list", action="store_true", help="list protocols and metrics, and stop")
     return parser
@@ -107,20 +149,33 @@ def _parser() -> argparse.ArgumentParser:
 
 def _check(arguments: argparse.Namespace) -> None:
     """Refuse what cannot work before any time is spent on it."""
-    if bool(arguments.generated) != bool(arguments.reference):
+    if arguments.reference and not arguments.generated:
         raise ValueError("--generated and --reference belong together; give both folders")
+    if arguments.generated and not (arguments.reference or arguments.protocol):
+        raise ValueError("--generated and --reference belong together, or --generated and --protocol; give both")
     if arguments.generated and arguments.record:
         raise ValueError("--record writes into the folders of models; it has no place with --generated")
-    if arguments.generated and (arguments.models or arguments.protocol or arguments.data or arguments.seed is not None):
-        raise ValueError("--generated scores folders; leave out --models, --protocol, --data and --seed")
-    for name in ("limit", "batch_size", "threads"):
+    if arguments.reference and arguments.compare:
+        raise ValueError("--compare tests two rows of one board, and --reference makes boards of one row; leave it out")
+    if arguments.reference and (arguments.models or arguments.data or arguments.judge or arguments.seed is not None):
+        raise ValueError("--reference compares folders; leave out --models, --data, --judge and --seed")
+    for name in ("limit", "batch_size", "threads", "pictures"):
         value = getattr(arguments, name)
         if value is not None and value < 1:
             raise ValueError(f"--{name.replace('_', '-')}: expected at least 1, got {value}")
-    if arguments.data and not arguments.protocol:
-        raise ValueError("--data is the folder of one protocol's dataset; name it with --protocol")
+    if (arguments.data or arguments.judge) and not arguments.protocol:
+        raise ValueError(
+            "--data is the folder of one protocol's dataset, and --judge its judge; name it with --protocol"
+        )
     if arguments.protocol:
-        PROTOCOLS.get(arguments.protocol)
+        arguments.protocol = load_protocol(arguments.protocol)
+        protocol: Protocol = PROTOCOLS.get(arguments.protocol).factory()
+        if why := obstacle(protocol):
+            raise ValueError(f"{protocol.name} cannot be run: {why}")
+        if arguments.reference and not protocol.on_folders:
+            raise ValueError(
+                f"{protocol.name} draws its own samples and compares with no folder; leave out --reference"
+            )
     _check_device(arguments.device)
     _check_metrics(arguments)
     _check_output(Path(arguments.output))
@@ -150,123 +205,97 @@ def _check_device(name: str) -> None:
         raise ValueError(f"--device {name}: not usable on this machine ({str(error).splitlines()[0]})") from None
 
 
-def _folder_board(arguments: argparse.Namespace) -> list[BoardResult]:
-    board = evaluate_folders(
+def _folder_board(arguments: argparse.Namespace) -> BoardResult:
+    return evaluate_folders(
         arguments.generated,
         arguments.reference,
+        protocol=PROTOCOLS.get(arguments.protocol).factory() if arguments.protocol else None,
         metrics=arguments.metrics,
         networks=Networks(arguments.device, download=arguments.download),
         limit=arguments.limit,
         batch_size=arguments.batch_size,
     )
-    return [board]
 
 
-def _model_boards(arguments: argparse.Namespace) -> list[BoardResult]:
-    networks = Networks(arguments.device, download=arguments.download)
+def _model_boards(arguments: argparse.Namespace, together: Team) -> list[BoardResult]:
     entries = _entries(arguments)
-    return [
-        evaluate(
-            entry.protocol,
-            entry.models,
-            networks=networks,
-            device=arguments.device,
-            batch_size=arguments.batch_size,
-            strict=arguments.metrics is not None and len(entries) == 1,
-            left_out=entry.left_out,
-        )
-        for entry in entries
-    ]
+    strict = arguments.metrics is not None and len(entries) == 1
+    boards = []
+    shared = Networks(arguments.device, download=arguments.download)
+    for entry in entries:
+        store = store_of(entry.protocol, arguments.output, arguments.pictures, arguments.device)
+        networks = _networks(entry.protocol, shared, arguments)
+        if together.size > 1:
+            _contribute(arguments, entry, together, store, networks, strict)
+        if together.leads:
+            board = evaluate(
+                entry.protocol,
+                entry.models,
+                networks=networks,
+                device=arguments.device,
+                batch_size=arguments.batch_size,
+                strict=strict,
+                left_out=entry.left_out,
+                pictures=arguments.pictures,
+                store=store,
+            )
+            boards.append(board)
+    return boards
 
 
-_NO_TASK = {"root", "split", "size", "seed", "resolution"}  # options of data that do not say what is translated to what
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """A protocol, the models it is for, and why others are not there."""
-
-    protocol: Protocol
-    models: list[Contestant]
-    left_out: dict[str, str]
-
-
-def _entries(arguments: argparse.Namespace) -> list[_Entry]:
-    """Which models meet which protocols.
-
-    Raises:
-        ValueError: a model that was asked for fits no protocol.
-    """
-    names = list(dict.fromkeys(arguments.models or bundled_generators()))
-    models = [contestant(name) for name in names if name != IDENTITY]
-    if arguments.protocol:
-        protocol = _protocol(arguments.protocol, arguments)
-        if arguments.models:
-            return [_Entry(protocol, models, {})]  # a misfit is an error there, with its reason
-        reasons = _misfits(models, protocol)
-        return [_Entry(protocol, [m for m in models if m.name not in reasons], reasons)]
-    protocols = [_protocol(name, arguments) for name in PROTOCOLS if PROTOCOLS.get(name).factory().builtin]
-    misfits = [_misfits(models, protocol) for protocol in protocols]
-    nowhere = {
-        model.name: "; ".join(dict.fromkeys(reasons[model.name] for reasons in misfits))
-        for model in models
-        if all(model.name in reasons for reasons in misfits)
-    }
-    if arguments.models and nowhere:
-        name, why = next(iter(nowhere.items()))
-        raise ValueError(f"{name} fits no built-in protocol ({why}); name one with --protocol")
-    entries = [
-        _Entry(protocol, [model for model in models if model.name not in reasons], {})
-        for protocol, reasons in zip(protocols, misfits, strict=True)
-    ]
-    kept = [entry for entry in entries if entry.models] or entries
-    return [replace(kept[0], left_out=nowhere), *kept[1:]] if kept else []
-
-
-def bundled_generators() -> list[str]:
-    """`arch.tag` of every generator whose weights ship with the package."""
-    shipped = bundled_folders()
-    return [name for name in list_models(pretrained=True) if name in shipped and name.partition(".")[0] in GENERATORS]
-
-
-def _protocol(name: str, arguments: argparse.Namespace) -> Protocol:
-    protocol = create_protocol(name, limit=arguments.limit, seed=arguments.seed, data=arguments.data)
-    return replace(protocol, metrics=tuple(dict.fromkeys(arguments.metrics))) if arguments.metrics else protocol
-
-
-def _misfits(models: Sequence[Contestant], protocol: Protocol) -> dict[str, str]:
-    have = open_dataset(protocol).spec
-    found = {}
-    for model in models:
-        if why := _trained_elsewhere(model.name, protocol) or misfit(model.config, protocol, have):
-            found[model.name] = why
-    return found
-
-
-def _trained_elsewhere(name: str, protocol: Protocol) -> str | None:
-    """What the data that a model was trained on, after its config.json, has different from the protocol's."""
-    trained = read_config(resolve(parse_model_name(name)))["dataset"]
-    if not isinstance(trained, dict) or "name" not in trained:
-        return None
-    if trained["name"] != protocol.dataset:
-        return f"it was trained on {trained['name']}"
-    defaults = {
-        name: p.default for name, p in inspect.signature(DATASETS.get(protocol.dataset).factory).parameters.items()
-    }
-    theirs, ours = (
-        {**defaults, **dict(options)} for options in (trained.get("options") or {}, protocol.dataset_options)
+def _contribute(
+    arguments: argparse.Namespace, entry: Entry, together: Team, store: Store, networks: Networks, strict: bool
+) -> None:
+    contribute(
+        entry.protocol,
+        entry.models,
+        together,
+        store,
+        networks=networks,
+        device=arguments.device,
+        batch_size=arguments.batch_size,
+        strict=strict,
+        pictures=arguments.pictures,
     )
-    for option in sorted(defaults.keys() - _NO_TASK):
-        if theirs[option] and theirs[option] != ours[option]:  # an empty selection was trained on all there is
-            return f"it was trained on {protocol.dataset} with {option}={theirs[option]}"
-    return None
+    together.wait()
+
+
+def _networks(protocol: Protocol, shared: Networks, arguments: argparse.Namespace) -> Networks:
+    """Networks for a protocol: those that all share, unless it has judges of the user's."""
+    judges = judge_features(protocol.judges, open_dataset(protocol).spec) if arguments.judge else {}
+    return Networks(arguments.device, download=arguments.download, features=judges) if judges else shared
+
+
+def _entries(arguments: argparse.Namespace) -> list[Entry]:
+    """Which models meet which protocols."""
+    judges = parse_judges(arguments.judge)
+
+    def create(name: str) -> Protocol:
+        changes = {"limit": arguments.limit, "seed": arguments.seed, "data": arguments.data, "judges": judges}
+        protocol = create_protocol(name, **changes)
+        return replace(protocol, metrics=tuple(dict.fromkeys(arguments.metrics))) if arguments.metrics else protocol
+
+    asked = bool(arguments.models or arguments.generated)
+    names = list(dict.fromkeys(arguments.models or ([] if asked else bundled_generators())))
+    models: list[Contestant] = [contestant(name) for name in names if name != IDENTITY]
+    if arguments.generated:
+        models.append(contestant_in(arguments.generated))
+    known = [*(model.name for model in models), IDENTITY, REAL]
+    for name in arguments.compare or ():
+        if name not in known:
+            raise LookupError(f"--compare: there will be no row {name!r}; {suggest(name, known)}")
+    if arguments.protocol:
+        return on_one(create(arguments.protocol), models, asked=asked)
+    return on_builtin(create, models, asked=asked)
 
 
 def _listing() -> str:
     lines = ["protocols:"]
     for name in PROTOCOLS:
         protocol = PROTOCOLS.get(name).factory()
-        lines.append(f"  {name:24} v{protocol.version}  n = {protocol.n:<6} {protocol.description}")
+        if not obstacle(protocol):
+            n = f"n = {protocol.n}" if protocol.n else "all"
+            lines.append(f"  {name:26} v{protocol.version}  {n:<10} {protocol.description}")
     lines.append("metrics:")
     for name in METRICS:
         facts = metric_facts(name)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from eval.metrics.base import Score
 from eval.results import BoardResult, MetricFacts
+from eval.signature import differences
 
 ABSENT = "-"
 _DIGITS = {"%": 1, "dB": 2, "px": 2}
@@ -18,11 +19,15 @@ class MetricColumn:
     Attributes:
         digits: decimals shown: fixed for %, dB and px, else as many as the largest number is worth.
         leaders: names of the best models. References never lead, and a single model leads nothing.
+        low: the least value of a model, intervals included; 0 where there is none.
+        high: the greatest.
     """
 
     metric: MetricFacts
     digits: int
     leaders: frozenset[str]
+    low: float = 0.0
+    high: float = 0.0
 
     def text(self, value: float) -> str:
         """The value with the column's digits."""
@@ -38,11 +43,15 @@ def _metric_column(board: BoardResult, metric: MetricFacts) -> MetricColumn:
     scored = [row for row in board.rows if metric.name in row.scores]
     largest = max((abs(row.scores[metric.name].value) for row in scored), default=0.0)
     digits = _DIGITS.get(metric.unit, 4 if largest < 10 else 2)
-    models = {row.name: row.scores[metric.name].value for row in scored if not row.is_reference}
-    if len(models) < 2:
-        return MetricColumn(metric, digits, frozenset())
-    best = (max if metric.higher_is_better else min)(models.values())
-    return MetricColumn(metric, digits, frozenset(name for name, value in models.items() if value == best))
+    models = [row for row in scored if not row.is_reference]
+    ends = [end for row in models for end in interval(row.scores[metric.name]) or (row.scores[metric.name].value,)]
+    low, high = min(ends, default=0.0), max(ends, default=0.0)
+    values = {row.name: row.scores[metric.name].value for row in models}
+    if len(values) < 2:
+        return MetricColumn(metric, digits, frozenset(), low, high)
+    best = (max if metric.higher_is_better else min)(values.values())
+    leaders = frozenset(name for name, value in values.items() if value == best)
+    return MetricColumn(metric, digits, leaders, low, high)
 
 
 def format_count(value: int | None) -> str:
@@ -78,7 +87,25 @@ def reservations(board: BoardResult) -> list[str]:
         notes.append(
             f"Not the standard {board.protocol.name} (other n, seed or data): compare its numbers only with each other."
         )
+    notes += [f"{role} is read by {board.protocol.judges[role]}" for role in _brought(board)]
+    notes += [f"{metric.name} of {a} and {b} rest on different things: {why}" for metric, a, b, why in clashes(board)]
     together: dict[str, list[str]] = {}
     for name, why in board.left_out.items():
         together.setdefault(why, []).append(name)
     return notes + [f"Left out: {', '.join(names)}: {why}" for why, names in together.items()]
+
+
+def clashes(board: BoardResult) -> list[tuple[MetricFacts, str, str, str]]:
+    """Columns whose numbers do not compare: metric, two rows, and in what they differ."""
+    found = []
+    for metric in board.metrics:
+        signed = [(row.name, text) for row in board.rows if (text := row.signatures.get(metric.name))]
+        for name, text in signed[1:]:
+            if why := differences(signed[0][1], text):
+                found.append((metric, signed[0][0], name, "; ".join(why)))
+                break
+    return found
+
+
+def _brought(board: BoardResult) -> list[str]:
+    return [role for role in board.protocol.asks if role in board.protocol.judges]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from geotrans.types import Translation
 from geotrans.viz import flow_to_rgb
 
 GAP = 4
+SHOWN = 6  # samples on a strip
 Panels = dict[str, Tensor]
 
 
@@ -30,6 +32,16 @@ def given(pictures: Pictures, longest: float) -> Panels:
     sample = pictures.sample
     true_flow = None if sample.flow is None else flow_to_rgb(sample.flow, longest)
     return _known({"source": sample.image, "truth": sample.truth, "true flow": true_flow})
+
+
+def overview(translations: Mapping[str, Translation], longest: float) -> Panels:
+    """Every model's results, each with the model's flow beside it if it has one."""
+    panels: Panels = {}
+    for name, made in translations.items():
+        panels[name] = made.image
+        if made.flow is not None:
+            panels[f"flow of {name}"] = flow_to_rgb(made.flow, longest)
+    return panels
 
 
 def anatomy(pictures: Pictures, translation: Translation, longest: float) -> Panels:

@@ -26,6 +26,8 @@ EXAMPLES = """examples:
 def main(argv: Sequence[str] | None = None) -> None:
     """Run a sub-command. A user's mistake is one line on stderr and exit code 2."""
     from geotrans.figures.command import add_arguments as add_figure_arguments
+    from geotrans.train.classifier import add_arguments as add_judge_arguments
+    from geotrans.train.classifier import run as run_judge_training
     from geotrans.train.run import add_arguments as add_train_arguments
     from geotrans.train.run import run as run_training
 
@@ -40,6 +42,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     train = commands.add_parser("train", help="train a recipe", formatter_class=_Raw)
     add_train_arguments(train)
     train.set_defaults(run=run_training)
+    judge = commands.add_parser("train-judge", help="train a judge of your own data for metrics", formatter_class=_Raw)
+    add_judge_arguments(judge)
+    judge.set_defaults(run=run_judge_training)
     _convert(commands.add_parser("convert", help="official checkpoint -> published folder", formatter_class=_Raw))
     _verify(commands.add_parser("verify", help="check a published folder"))
     _download(commands.add_parser("download", help="fetch weights for use without a network", formatter_class=_Raw))

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from geotrans.base import Discriminator, Generator, Model, config_from_dict, count_parameters, override
 from geotrans.data.base import Dataset
+from geotrans.features.timm import PREFIX, timm_feature
 from geotrans.layers.convert import load_strict
 from geotrans.losses.base import LossFn
 from geotrans.outline import fitting_outline, outline
@@ -85,7 +86,14 @@ def create_loss(name: str, **options: Any) -> LossFn:
 
 
 def create_feature(name: str, **options: Any) -> Callable[[Tensor], Tensor]:
-    """The frozen network `uint8 (B, 3, H, W) -> (B, D)` of that name; its weights are read, never downloaded."""
+    """The frozen network `uint8 (B, 3, H, W) -> (B, D)` of that name; its weights are read, never downloaded.
+
+    `timm/NAME` is timm's network of that name.
+    """
+    if name.startswith(PREFIX):
+        if options:
+            raise TypeError(f"{name} takes no options, got {', '.join(options)}")
+        return timm_feature(name)
     return cast("Callable[[Tensor], Tensor]", _call(FEATURES.get(name), options))
 
 

@@ -1,7 +1,7 @@
 """What a metric sees, what it returns, and the two kinds there are.
 
 A metric is a registered factory `() -> Metric`. Its `needs` name what it cannot do without: paths into an `EvalBatch`
-("truth", "sample.flow", "translation.mask"), judges of the protocol ("judge.identity"), or networks
+("truth", "sample.flow", "translation.mask", "cycle"), judges of the protocol ("judge.identity"), or networks
 ("network.lpips_alex").
 """
 
@@ -9,21 +9,22 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
 import numpy as np
 from torch import Tensor
 
 from eval.networks import Networks
-from geotrans.types import Sample, Translation
+from geotrans.types import ConditionSpec, Sample, Translation
 
 M = TypeVar("M", bound="Metric")
 Picture = Literal["generated", "source", "truth", "real"]
 
 RESAMPLES = 1000
 BOOTSTRAP_SEED = 0
+_BLOCK = 1_000_000  # numbers drawn at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +33,17 @@ class Score:
 
     Attributes:
         n: the number of samples the value rests on.
-        low: lower end of the 95 % bootstrap interval; None for scores of whole sets, where a bootstrap is biased.
+        low: lower end of the 95 % interval: of a mean by bootstrap, of a distance between sets by jackknife, where it
+            is about the expectation at this n and not at infinitely many samples.
         high: its upper end.
+        parts: the value for each expression, action unit, ... alone, where a metric tells them apart.
     """
 
     value: float
     n: int
     low: float | None = None
     high: float | None = None
+    parts: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,9 @@ class EvalBatch:
         networks: where frozen networks come from.
         judges: role ("attributes", "identity", ...) -> registered feature that plays it here.
         known: features of source, truth and real, shared between the batches of several models on the same samples.
+        spec: names of the columns of the sample's conditions.
+        cycle: the results translated back to the source's condition.
+        variants: (B, V, 3, H, W) further results for the same sources and targets, in V random styles.
     """
 
     id: tuple[str, ...]
@@ -69,6 +76,9 @@ class EvalBatch:
     networks: Networks = field(default_factory=Networks)
     judges: Mapping[str, str] = field(default_factory=dict)
     known: dict[tuple[str, str], Tensor] = field(default_factory=dict)
+    spec: ConditionSpec = ConditionSpec()
+    cycle: Tensor | None = None
+    variants: Tensor | None = None
     _own: dict[tuple[str, str], Tensor] = field(default_factory=dict)
 
     def feature(self, name: str, of: Picture) -> Tensor:
@@ -99,6 +109,11 @@ class EvalBatch:
             raise ValueError(f"the metric needs {path}, which this batch does not have")
         return value
 
+    def with_reading(self, role: str, values: Tensor) -> EvalBatch:
+        """The same batch with what a judge reads off the results, (B, D), known beforehand."""
+        name = f"{role} measured beforehand"
+        return replace(self, judges={**self.judges, role: name}, _own={**self._own, (name, "generated"): values})
+
     def lacks(self, needs: Iterable[str]) -> list[str]:
         """Those of a metric's needs that this batch cannot meet; networks are not looked at."""
         return [need for need in needs if not self._has(need)]
@@ -114,6 +129,11 @@ class EvalBatch:
         for part in path.split("."):
             value = getattr(value, part, None)
         return value
+
+
+def made_by_model(need: str) -> bool:
+    """Whether only a model's own run can tell what a metric needs."""
+    return need.startswith("translation.") or need in ("cycle", "variants")
 
 
 class Metric(ABC):
@@ -145,6 +165,7 @@ class Metric(ABC):
 
 
 Measure = Callable[[EvalBatch], tuple[Tensor, Tensor]]
+Groups = Callable[[EvalBatch], Sequence[str]]
 
 
 class SampleMetric(Metric):
@@ -153,15 +174,22 @@ class SampleMetric(Metric):
     A plain mean is the case where every weight is 1; an accuracy over changed attributes has their number as weight.
     """
 
-    def __init__(self, measure: Measure) -> None:
-        """measure: EvalBatch -> (total (B,), weight (B,)), weights at least 0."""
+    def __init__(self, measure: Measure, groups: Groups | None = None) -> None:
+        """Say what is measured.
+
+        Args:
+            measure: EvalBatch -> (total (B,), weight (B,)), weights at least 0.
+            groups: EvalBatch -> a name a sample; the score's `parts` hold the ratio of each.
+        """
         self._measure = measure
-        self._rows: list[tuple[str, float, float]] = []
+        self._groups = groups
+        self._rows: list[tuple[str, float, float, str]] = []
 
     def update(self, batch: EvalBatch) -> None:
         total, weight = self._measure(batch)
-        rows = list(zip(batch.id, total.double().tolist(), weight.double().tolist(), strict=True))
-        for name, top, bottom in rows:
+        groups = self._groups(batch) if self._groups else [""] * len(batch.id)
+        rows = list(zip(batch.id, total.double().tolist(), weight.double().tolist(), groups, strict=True))
+        for name, top, bottom, _ in rows:
             if not (math.isfinite(top) and math.isfinite(bottom)):
                 raise ValueError(f"sample {name} scores {top / bottom if bottom else top}; expected a finite number")
         self._rows += rows
@@ -175,34 +203,47 @@ class SampleMetric(Metric):
         if not weight.sum() > 0:
             return None
         low, high = bootstrap_interval(total, weight)
-        return Score(float(total.sum() / weight.sum()), int((weight > 0).sum()), low, high)
+        value = float(total.sum() / weight.sum())
+        return Score(value, int((weight > 0).sum()), low, high, _parts([row[3] for row in rows], total, weight))
 
     def samples(self) -> dict[str, float | None]:
-        return {name: total / weight if weight else None for name, total, weight in sorted(self._rows)}
+        return {name: total / weight if weight else None for name, total, weight, _ in sorted(self._rows)}
 
     def weights(self) -> dict[str, float]:
-        found = {name: weight for name, _, weight in sorted(self._rows)}
+        found = {name: weight for name, _, weight, _ in sorted(self._rows)}
         return found if any(weight != 1 for weight in found.values()) else {}
 
 
-def mean(measure: Callable[[EvalBatch], Tensor]) -> SampleMetric:
+def _parts(groups: Sequence[str], total: np.ndarray, weight: np.ndarray) -> dict[str, float]:
+    parts = {}
+    for group in sorted(set(groups) - {""}):
+        chosen = np.array([name == group for name in groups])
+        if bottom := weight[chosen].sum():
+            parts[group] = float(total[chosen].sum() / bottom)
+    return parts
+
+
+def mean(measure: Callable[[EvalBatch], Tensor], groups: Groups | None = None) -> SampleMetric:
     """The metric that averages `measure`, EvalBatch -> (B,), over samples."""
 
     def weighted(batch: EvalBatch) -> tuple[Tensor, Tensor]:
         value = measure(batch).double()
         return value, value.new_ones(value.shape)
 
-    return SampleMetric(weighted)
+    return SampleMetric(weighted, groups)
+
+
+def resamples(size: int) -> Iterator[np.ndarray]:
+    """Places of `size` samples drawn again with replacement, `RESAMPLES` times in blocks (draws, size); seeded."""
+    generator = np.random.default_rng(BOOTSTRAP_SEED)
+    block = max(1, _BLOCK // size)
+    for start in range(0, RESAMPLES, block):
+        yield generator.integers(0, size, (min(block, RESAMPLES - start), size))
 
 
 def bootstrap_interval(total: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
     """The 95 % percentile interval of sum(total) / sum(weight) when samples are drawn again; seeded."""
-    generator = np.random.default_rng(BOOTSTRAP_SEED)
-    size = len(total)
-    ratios = []
-    for _ in range(RESAMPLES):
-        drawn = generator.integers(0, size, size)
-        if bottom := weight[drawn].sum():
-            ratios.append(total[drawn].sum() / bottom)
-    low, high = np.quantile(ratios, (0.025, 0.975))
+    sums = [(total[drawn].sum(1), weight[drawn].sum(1)) for drawn in resamples(len(total))]
+    top, bottom = (np.concatenate(part) for part in zip(*sums, strict=True))
+    low, high = np.quantile(top[bottom > 0] / bottom[bottom > 0], (0.025, 0.975))
     return float(low), float(high)

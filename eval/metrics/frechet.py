@@ -1,78 +1,112 @@
 """The Frechet distance between two sets of features, and the metrics made of it.
 
-Dowson and Landau 1982, eq. 4: |m1 - m2|^2 + tr(S1) + tr(S2) - 2 tr((S1 S2)^1/2), with unbiased covariances.
+Dowson and Landau 1982, eq. 4: |m1 - m2|^2 + tr(S1) + tr(S2) - 2 tr((S1 S2)^1/2), with unbiased covariances. Three
+metrics are this distance in different features, and none compares with another:
+
+    fid             pytorch-fid's Inception: what papers call FID
+    fid_vggface2    FaceNet trained on VGGFace2: the distance between faces that SPM reports
+    frechet         the network that the protocol names as its judge; on drawings it needs no download
 """
 
 from __future__ import annotations
 
 import logging
-from typing import Literal
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from eval.metrics.base import EvalBatch, Metric, Score
+from eval.metrics.base import Score
+from eval.metrics.sets import SIDES, Z95, Influence, Rows, SetMetric, Side, standard_error
 from registry import register_metric
 
 ADVISED = 2048
 _BLOCK = 512
+_NULL = 1e-12  # of the largest eigenvalue: below it, a direction in which a side does not vary
 _log = logging.getLogger(__name__)
 _warned: set[str] = set()
 
-Side = Literal["generated", "real"]
-
 
 class FeatureSet:
-    """A growing set of features in float64: its rows while there are fewer than columns, then only its moments."""
+    """A growing set of features in float64: its moments, and as many rows as there are columns, at least 2048.
+
+    Its memory does not grow with the number of rows: 100 MB at 2048 columns.
+    """
 
     def __init__(self) -> None:
         self.n = 0
-        self._rows: list[Tensor] = []
+        self._waiting: list[Tensor] = []
         self._folded = 0
         self._mean = torch.zeros(0, dtype=torch.float64)
         self._scatter = torch.zeros(0, 0, dtype=torch.float64)
+        self._some = Rows()
 
-    def add(self, features: Tensor) -> None:
+    def add(self, features: Tensor, names: Sequence[str] | None = None) -> None:
         """Take in (N, D) features.
+
+        Args:
+            names: a name a row; two sets whose rows have the same names are taken for pairs. By default numbers.
 
         Raises:
             ValueError: not of that shape, or of another D than before.
         """
         if features.ndim != 2 or (self.n and features.shape[1] != self.dim):
             raise ValueError(f"expected features (N, {self.dim if self.n else 'D'}), got {tuple(features.shape)}")
+        if not self.n:
+            self._some = Rows(max(ADVISED, features.shape[1]))
+        if names is None:
+            names = [f"{id(self)}-{self.n + i}" for i in range(len(features))]
         self.n += len(features)
-        self._rows.append(features.detach().cpu().double())
-        if self.n >= self.dim and self.n - self._folded >= _BLOCK:
-            self._fold()
+        self._some.add(features, names)
+        self._await(features.double())
 
     def merge(self, other: FeatureSet) -> None:
         """Take in all rows of `other`."""
+        if not other.n:
+            return
+        if not self.n:
+            self._some = Rows(max(ADVISED, other.dim))
+        self.n += other.n
+        self._some.merge(other._some)
         if other._folded:
             self._combine(other._folded, other._mean, other._scatter)
-            self.n += other._folded
-        for rows in other._rows:
-            self.add(rows)
+        for rows in other._waiting:
+            self._await(rows)
 
     @property
     def dim(self) -> int:
         """D, once something was added."""
-        return self._rows[0].shape[1] if self._rows else len(self._mean)
+        return self._waiting[0].shape[1] if self._waiting else len(self._mean)
 
-    def rows(self) -> Tensor | None:
-        """All rows (N, D), unless they were folded into moments or are no fewer than columns."""
-        return torch.cat(self._rows) if not self._folded and self.n < self.dim else None
+    def sample(self) -> tuple[list[str], Tensor]:
+        """Names and rows of a random choice, or of all if there are no more than columns, or than 2048."""
+        return self._some.named()
 
     def moments(self) -> tuple[Tensor, Tensor]:
         """Mean (D,) and unbiased covariance (D, D)."""
         self._fold()
         return self._mean, self._scatter / (self.n - 1)
 
+    def halves(self) -> tuple[FeatureSet, FeatureSet]:
+        """The rows of `sample` in two sets that share none."""
+        names, rows = self.sample()
+        middle = len(names) // 2
+        first, second = FeatureSet(), FeatureSet()
+        first.add(rows[:middle], names[:middle])
+        second.add(rows[middle:], names[middle:])
+        return first, second
+
+    def _await(self, rows: Tensor) -> None:
+        self._waiting.append(rows)
+        if self.n >= self.dim and sum(map(len, self._waiting)) >= _BLOCK:  # blocks: a product each is slow
+            self._fold()
+
     def _fold(self) -> None:
-        if self._rows:
-            rows = torch.cat(self._rows)
+        if self._waiting:
+            rows = torch.cat(self._waiting)
             centre = rows.mean(0)
             self._combine(len(rows), centre, (rows - centre).T @ (rows - centre))
-            self._rows = []
+            self._waiting = []
 
     def _combine(self, n: int, mean: Tensor, scatter: Tensor) -> None:
         """Chan, Golub and LeVeque 1983: moments of the union of two sets."""
@@ -86,102 +120,159 @@ class FeatureSet:
         self._folded = total
 
 
+class _Gaussian:
+    """A set's mean and its covariance in the form that is cheaper: a product of few rows, or a full matrix."""
+
+    def __init__(self, features: FeatureSet) -> None:
+        self.features = features
+        self.covariance: Tensor | None = None
+        if features.n < features.dim:
+            rows = features.sample()[1]
+            self.mean = rows.mean(0)
+            self.factor = ((rows - self.mean) / (features.n - 1) ** 0.5).T  # (D, n)
+        else:
+            self.mean, self.covariance = features.moments()
+            self.factor = _root(self.covariance)
+
+    def trace(self) -> Tensor:
+        return self.factor.square().sum() if self.covariance is None else self.covariance.trace()
+
+    def times(self, matrix: Tensor) -> Tensor:
+        """The covariance times a matrix (D, r)."""
+        return self.factor @ (self.factor.T @ matrix) if self.covariance is None else self.covariance @ matrix
+
+    def influence(self, shift: Tensor, half: Tensor) -> Influence:
+        """Of this set's rows on the distance; shift: to this mean from the other, half: H with T = H H^T."""
+        names, rows = self.features.sample()
+        n, x = self.features.n, rows - self.mean
+        shape = (x.square().sum(1) - (x @ half).square().sum(1)) * (n / (n - 1))
+        return Influence(names, 2 * x @ shift + shape, n)
+
+
+def _root(covariance: Tensor) -> Tensor:
+    """F (D, D) with F F^T the covariance."""
+    lower: Tensor
+    lower, failed = torch.linalg.cholesky_ex(covariance)
+    if failed:
+        values, vectors = torch.linalg.eigh(covariance)
+        lower = vectors * values.clamp(min=0).sqrt()
+    return lower
+
+
 def frechet_distance(a: FeatureSet, b: FeatureSet) -> float:
     """The Frechet distance between Gaussians fitted to two sets; exact also where covariances are singular.
+
+    The trace of (S1 S2)^1/2 is the sum of roots of the eigenvalues of F^T S2 F, with S1 = F F^T. F has as many columns
+    as the smaller set has rows, or as there are features, whichever is less.
 
     Raises:
         ValueError: a set has fewer than two rows, or their features have different sizes.
     """
+    small, large = _fitted(a, b)
+    return _assemble(small, large, torch.linalg.eigvalsh(_symmetric(small.factor.T @ large.times(small.factor))))
+
+
+def frechet_with_error(a: FeatureSet, b: FeatureSet) -> tuple[float, float]:
+    """The Frechet distance and its standard error; `eval.metrics.sets` says what that covers.
+
+    The influence of a row m1 + d of set 1 is 2 (m1 - m2) d + (|d|^2 - d^T T d) n / (n - 1), where T, twice the
+    derivative of tr((S1 S2)^1/2) by S1, is the matrix of the map that carries the one Gaussian to the other.
+
+    Raises:
+        ValueError: as `frechet_distance`.
+    """
+    small, large = _fitted(a, b)
+    image = large.times(small.factor)  # (D, r)
+    values, vectors = torch.linalg.eigh(_symmetric(small.factor.T @ image))
+    kept = values > _NULL * values[-1]
+    roots, vectors = values[kept].sqrt(), vectors[:, kept]
+    shift = small.mean - large.mean
+    influences = (
+        small.influence(shift, image @ (vectors / roots**1.5)),
+        large.influence(-shift, small.factor @ (vectors / roots**0.5)),
+    )
+    return _assemble(small, large, values), standard_error(*influences)
+
+
+def _fitted(a: FeatureSet, b: FeatureSet) -> tuple[_Gaussian, _Gaussian]:
+    """Both sets, the one with the smaller factor first: the distance is symmetric, its cost is not."""
     for features in (a, b):
         if features.n < 2:
             raise ValueError(f"a Frechet distance needs at least 2 images a side, got {features.n}")
     if a.dim != b.dim:
         raise ValueError(f"expected features of one size, got {a.dim} and {b.dim}")
-    rows_a, rows_b = a.rows(), b.rows()
-    if rows_a is not None and rows_b is not None:
-        return _from_rows(rows_a, rows_b)
-    (mean_a, cov_a), (mean_b, cov_b) = a.moments(), b.moments()
-    if rows_a is not None:
-        cross = _cross_of_rows(rows_a, cov_b)
-    elif rows_b is not None:
-        cross = _cross_of_rows(rows_b, cov_a)
-    else:
-        cross = _cross_of_moments(cov_a, cov_b)
-    return _assemble(mean_a - mean_b, cov_a.trace() + cov_b.trace(), cross)
+    first, second = sorted((_Gaussian(a), _Gaussian(b)), key=lambda gaussian: gaussian.factor.shape[1])
+    return first, second
 
 
-def _from_rows(a: Tensor, b: Tensor) -> float:
-    mean_a, mean_b = a.mean(0), b.mean(0)
-    x, y = (a - mean_a) / (len(a) - 1) ** 0.5, (b - mean_b) / (len(b) - 1) ** 0.5
-    cross = torch.linalg.svdvals(x @ y.T).sum()
-    return _assemble(mean_a - mean_b, x.square().sum() + y.square().sum(), cross)
+def _symmetric(matrix: Tensor) -> Tensor:
+    symmetric: Tensor = (matrix + matrix.T) / 2
+    return symmetric
 
 
-def _cross_of_rows(rows: Tensor, covariance: Tensor) -> Tensor:
-    x = (rows - rows.mean(0)) / (len(rows) - 1) ** 0.5
-    return _sum_of_roots(x @ covariance @ x.T)
+def _assemble(a: _Gaussian, b: _Gaussian, squares: Tensor) -> float:
+    cross = squares.clamp(min=0).sqrt().sum()
+    return max(0.0, float((a.mean - b.mean).square().sum() + a.trace() + b.trace() - 2 * cross))
 
 
-def _cross_of_moments(a: Tensor, b: Tensor) -> Tensor:
-    lower, failed = torch.linalg.cholesky_ex(a)
-    if failed:
-        values, vectors = torch.linalg.eigh(a)
-        lower = vectors * values.clamp(min=0).sqrt()
-    return _sum_of_roots(lower.T @ b @ lower)
-
-
-def _sum_of_roots(matrix: Tensor) -> Tensor:
-    values: Tensor = torch.linalg.eigvalsh((matrix + matrix.T) / 2)
-    return values.clamp(min=0).sqrt().sum()
-
-
-def _assemble(shift: Tensor, traces: Tensor, cross: Tensor) -> float:
-    return max(0.0, float(shift.square().sum() + traces - 2 * cross))
-
-
-class FrechetMetric(Metric):
+class FrechetMetric(SetMetric):
     """The Frechet distance between results and real pictures in one network's features."""
 
     def __init__(self, feature: str) -> None:
-        """feature: a judge's role or a registered feature."""
-        self.feature = feature
-        self.sets: dict[Side, FeatureSet] = {"generated": FeatureSet(), "real": FeatureSet()}
+        super().__init__(feature)
+        self.sets: dict[Side, FeatureSet] = {side: FeatureSet() for side in SIDES}
 
-    def update(self, batch: EvalBatch) -> None:
-        for side in self.sets:
-            self.add(side, batch.feature(self.feature, side), batch.id)
-
-    def add(self, side: Side, features: Tensor, ids: tuple[str, ...]) -> None:
-        """Take in (N, D) features of one side; the sides may differ in number.
-
-        Raises:
-            ValueError: a feature is not finite; the message names the sample.
-        """
-        broken = (~torch.isfinite(features)).any(1).nonzero()
-        if len(broken):
-            raise ValueError(f"the {self.feature} features of sample {ids[int(broken[0])]} ({side}) are not finite")
-        self.sets[side].add(features)
+    def _take(self, side: Side, features: Tensor, ids: Sequence[str]) -> None:
+        self.sets[side].add(features, ids)
 
     def merge(self, other: FrechetMetric) -> None:
-        for side, features in self.sets.items():
-            features.merge(other.sets[side])
+        for side in SIDES:
+            self.sets[side].merge(other.sets[side])
 
     def compute(self) -> Score | None:
         generated, real = self.sets["generated"], self.sets["real"]
+        value, error = frechet_with_error(generated, real)
         n = min(generated.n, real.n)
         if n < ADVISED and self.feature not in _warned:
             _warned.add(self.feature)
-            _log.warning("a Frechet distance from %d images is biased upwards: compare it only at the same n", n)
-        return Score(frechet_distance(generated, real), n)
+            _log.warning("%s", _caution(self.feature, value, generated, real))
+        return Score(value, n, max(0.0, value - Z95 * error), value + Z95 * error)
+
+
+def _caution(feature: str, value: float, generated: FeatureSet, real: FeatureSet) -> str:
+    """What few images do to the distance: its bias falls like 1 / n or slower, so that halves show what a whole has."""
+    n = min(generated.n, real.n)
+    text = f"a Frechet distance ({feature}) from {n} images is biased upwards"
+    if n >= 4:
+        halved = [frechet_distance(*halves) for halves in zip(generated.halves(), real.halves(), strict=True)]
+        half = sum(halved) / 2
+        amount = "at least" if n < generated.dim else "about"
+        text += f", by {amount} {max(0.0, half - value):.3g} of {value:.3g}: half the images give {half:.3g}"
+    return f"{text}; compare it only at the same n"
 
 
 @register_metric(1, "", False, needs=("real", "judge.features"))
 def frechet() -> FrechetMetric:
-    """Frechet distance in the judge's penultimate features between the results and the true pictures of the split."""
+    """Frechet distance in the judge's penultimate features between the results and the true pictures of the split.
+
+    The same formula as `fid` in another network's features; compare it only under one protocol.
+    """
     return FrechetMetric("features")
 
 
 @register_metric(1, "", False, needs=("real", "network.inception_fid"))
 def fid() -> FrechetMetric:
-    """FID: Frechet distance in the pool3 features of pytorch-fid's Inception; Heusel et al. 2017."""
+    """FID: Frechet distance in the pool3 features of pytorch-fid's Inception; Heusel et al. 2017.
+
+    The Inception of 2015-12-05 with TensorFlow's weights, 2048 features, pictures resized to 299 as pytorch-fid does.
+    """
     return FrechetMetric("inception_fid")
+
+
+@register_metric(1, "", False, needs=("real", "network.facenet_vggface2"))
+def fid_vggface2() -> FrechetMetric:
+    """FID of faces: Frechet distance in the 512 features, of length 1, of FaceNet trained on VGGFace2; as SPM reports.
+
+    SPM prints thousandths. Whole pictures, resized to 160; crop them to the face beforehand.
+    """
+    return FrechetMetric("facenet_vggface2")

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from eval.metrics.base import EvalBatch, SampleMetric, mean
-from geotrans.ops.flow import endpoint_error, to_pixels
+from geotrans.ops.flow import endpoint_error, folds, to_pixels
 from registry import register_metric
 
 MOVED_PX = 0.5
@@ -40,6 +40,31 @@ def edit_concentration() -> SampleMetric:
 def mask_area() -> SampleMetric:
     """Mean of the mask: how much of the picture a model paints instead of moving."""
     return mean(lambda batch: 100 * batch.get("translation.mask").double().flatten(1).mean(1))
+
+
+@register_metric(1, "%", False, needs=("translation.flow",))
+def flow_folds() -> SampleMetric:
+    """Share of the picture where the motion folds: its Jacobian determinant is not positive, and order is lost.
+
+    Counted over cells of four neighbouring pixels; see `geotrans.ops.flow.folds`.
+    """
+    return mean(lambda batch: 100 * folds(batch.get("translation.flow").double()).double().flatten(1).mean(1))
+
+
+@register_metric(1, "", False, needs=("translation.flow",))
+def flow_smoothness() -> SampleMetric:
+    """Mean length of the motion's gradient, in pixels a pixel: 0 where the picture is only shifted.
+
+    The Frobenius norm of the forward differences of the displacement, at every pixel that has both.
+    """
+    return mean(_roughness)
+
+
+def _roughness(batch: EvalBatch) -> Tensor:
+    flow = to_pixels(batch.get("translation.flow").double())
+    across = flow[:, :, :-1, 1:] - flow[:, :, :-1, :-1]
+    down = flow[:, :, 1:, :-1] - flow[:, :, :-1, :-1]
+    return (across.square() + down.square()).sum(1).sqrt().flatten(1).mean(1)
 
 
 def _endpoint_error(batch: EvalBatch) -> tuple[Tensor, Tensor]:

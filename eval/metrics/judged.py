@@ -1,10 +1,9 @@
-"""What a frozen judge reads off a result: attributes, action units, emotion and identity."""
+"""What a frozen judge reads off a result: attributes and emotion."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from eval.metrics.base import EvalBatch, SampleMetric, mean
 from registry import register_metric
@@ -22,22 +21,10 @@ def attr_changed_accuracy() -> SampleMetric:
     return SampleMetric(_changed_attributes)
 
 
-@register_metric(1, "", False, needs=("sample.target.aus", "judge.aus"))
-def au_mae() -> SampleMetric:
-    """Mean absolute difference between the wanted action units and those the judge reads, in [0, 1] (FACS / 5)."""
-    return mean(lambda batch: (_reading(batch, "aus") - batch.get("sample.target.aus")).abs().mean(1))
-
-
 @register_metric(1, "%", True, needs=("sample.target.emotion", "judge.emotion"))
 def emotion_accuracy() -> SampleMetric:
     """Share of results in which the judge finds the wanted emotion likeliest."""
     return mean(_emotion_right)
-
-
-@register_metric(1, "", True, needs=("source", "judge.identity"))
-def id_cosine() -> SampleMetric:
-    """Cosine between the judge's identity embeddings of result and source: 1 is the same person."""
-    return mean(_identity_cosine)
 
 
 def _all_attributes(batch: EvalBatch) -> tuple[Tensor, Tensor]:
@@ -54,15 +41,15 @@ def _changed_attributes(batch: EvalBatch) -> tuple[Tensor, Tensor]:
 def _right(batch: EvalBatch) -> Tensor:
     """(B, A): 1 where the judge reads the wanted attribute."""
     wanted = batch.get("sample.target.attributes") >= 0.5
-    return ((_reading(batch, "attributes") >= 0.5) == wanted).double()
+    return ((reading(batch, "attributes") >= 0.5) == wanted).double()
 
 
 def _emotion_right(batch: EvalBatch) -> Tensor:
     wanted = batch.get("sample.target.emotion").argmax(1)
-    return 100 * (_reading(batch, "emotion").argmax(1) == wanted).double()
+    return 100 * (reading(batch, "emotion").argmax(1) == wanted).double()
 
 
-def _reading(batch: EvalBatch, part: str) -> Tensor:
+def reading(batch: EvalBatch, part: str) -> Tensor:
     """What the judge reads off the results in place of `sample.target.PART`, checked for shape and for NaN."""
     read, wanted, judge = batch.feature(part, "generated"), batch.get(f"sample.target.{part}"), batch.judges.get(part)
     if read.shape != wanted.shape:
@@ -74,9 +61,3 @@ def _reading(batch: EvalBatch, part: str) -> Tensor:
     if len(broken):
         raise ValueError(f"the judge {judge} returns NaN for sample {batch.id[int(broken[0])]}")
     return read
-
-
-def _identity_cosine(batch: EvalBatch) -> Tensor:
-    return F.cosine_similarity(
-        batch.feature("identity", "generated").double(), batch.feature("identity", "source").double()
-    )

@@ -25,6 +25,7 @@ class PublishedWeights:
         size: its length in bytes.
         sha256: hex digest of the published file.
         variable: environment variable that may name another place; empty if there is none.
+        folder: where the package that it comes from looks for it, seen from the torch hub cache.
     """
 
     name: str
@@ -32,12 +33,13 @@ class PublishedWeights:
     size: int
     sha256: str
     variable: str = ""
+    folder: str = "checkpoints"
 
     @property
     def path(self) -> Path:
         """Where the file is looked for."""
         place = os.environ.get(self.variable) if self.variable else None
-        return Path(place) if place else Path(torch.hub.get_dir()) / "checkpoints" / self.name
+        return Path(place) if place else Path(os.path.normpath(Path(torch.hub.get_dir()) / self.folder)) / self.name
 
     def find(self) -> Path:
         """The file on this machine.
@@ -50,6 +52,21 @@ class PublishedWeights:
             elsewhere = f", or set {self.variable} to its path" if self.variable else ""
             raise FileNotFoundError(
                 f"{path} is missing: download {self.url} ({self.size / 1e6:.0f} MB) and put it there{elsewhere}"
+            )
+        return path
+
+    def checked(self) -> Path:
+        """The file on this machine; one of another digest too, with a warning that its scores may differ.
+
+        Raises:
+            FileNotFoundError: see `find`.
+        """
+        path = self.find()
+        digest = files.sha256(path)
+        if digest != self.sha256:
+            log.warning(
+                "%s is not the published file (sha256 %s, expected %s): its scores may not compare with others",
+                *(path, digest[:12], self.sha256[:12]),
             )
         return path
 
@@ -74,19 +91,13 @@ class PublishedWeights:
         return path
 
     def load(self) -> dict[str, Any]:
-        """The state dict in the file. A file of another digest is read too, with a warning that scores may differ.
+        """The state dict in the file; see `checked`.
 
         Raises:
             FileNotFoundError: see `find`.
             ValueError: the file holds no plain tensors.
         """
-        path = self.find()
-        digest = files.sha256(path)
-        if digest != self.sha256:
-            log.warning(
-                "%s is not the published file (sha256 %s, expected %s): its scores may not compare with others",
-                *(path, digest[:12], self.sha256[:12]),
-            )
+        path = self.checked()
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # torch raises pickle, zip, runtime and end-of-file errors here

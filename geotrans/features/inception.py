@@ -44,7 +44,7 @@ class InceptionFID(nn.Module):
         if state is not None:
             net.load_state_dict(state)
         net.double().eval()
-        _fold_batch_norms(net)
+        fold_batch_norms(net)
         self.layers = nn.Sequential(*(layer for name, layer in net.named_children() if name not in ("dropout", "fc")))
         self.float().eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
@@ -102,7 +102,8 @@ def _architecture() -> nn.Module:
     return net
 
 
-def _fold_batch_norms(net: nn.Module) -> None:
+def fold_batch_norms(net: nn.Module) -> None:
+    """Put every batch norm `bn` that stands beside a convolution `conv` into it; for networks in eval mode."""
     for module in list(net.modules()):
         conv, norm = getattr(module, "conv", None), getattr(module, "bn", None)
         if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):

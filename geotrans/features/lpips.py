@@ -65,7 +65,7 @@ class LpipsDistance(nn.Module):
 
     @torch.no_grad()
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        """Distance (B,) of uint8 (B, 3, H, W) and (B, 3, H, W).
+        """Distance (B,) of two batches (B, 3, H, W), uint8 or in [-1, 1].
 
         Raises:
             ValueError: the shapes differ, or the pictures are too small for the net.
@@ -80,7 +80,11 @@ class LpipsDistance(nn.Module):
                 f"LPIPS {self.net} needs pictures of at least {(smallest, smallest)} pixels, got {size}; enlarge both"
             )
         pairs = zip(torch.split(a, SUB_BATCH), torch.split(b, SUB_BATCH), strict=True)
-        return torch.cat([self.distance(from_uint8(x), from_uint8(y)).flatten() for x, y in pairs])
+        return torch.cat([self.distance(_levels(x), _levels(y)).flatten() for x, y in pairs])
+
+
+def _levels(image: Tensor) -> Tensor:
+    return image if image.is_floating_point() else from_uint8(image)
 
 
 def lpips_distance(net: Net = "alex") -> LpipsDistance:

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from geotrans.ops.attention import Scale, content_sample, flowed_convolution, patch_convolution
-from geotrans.ops.gather import bilinear, positions
+from geotrans.ops.gather import bilinear, is_channels_last, positions
 
 
 class LocalAttention(nn.Module):
@@ -40,10 +40,13 @@ class LocalAttention(nn.Module):
         Returns:
             (B, C, H, W), and the kernels (B, size**2, H, W), which add up to 1 over dimension 1.
         """
+        # Pixels are fetched as rows of channels; convolutions between them had better leave them so.
+        rows, wanted = (x.contiguous(memory_format=torch.channels_last) for x in (source, target))
         of_target, of_source = self.patch.weight.chunk(2, dim=1)
-        hidden = patch_convolution(target, of_target, self.patch.bias) + flowed_convolution(source, flow, of_source)
+        hidden = patch_convolution(wanted, of_target, self.patch.bias) + flowed_convolution(rows, flow, of_source)
         kernels = self.kernel(F.leaky_relu(hidden, self.slope)).softmax(1)
-        return content_sample(source, flow, kernels, scale=self.scale), kernels
+        attended = content_sample(rows, flow, kernels, scale=self.scale)
+        return attended if is_channels_last(source) else attended.contiguous(), kernels
 
 
 class GlobalAttention(nn.Module):

@@ -88,16 +88,20 @@ class SpectralConv(nn.Conv2d):
         initialise(self)
         for name, size in (("left", c_out), ("right", c_in * kernel**2)):
             self.register_buffer(name, F.normalize(torch.randn(size), dim=0))
+        self._step()
 
     def forward(self, x: Tensor) -> Tensor:
-        matrix = self.weight.flatten(1)
         if self.training:
-            with torch.no_grad():
-                self.right.copy_(F.normalize(self.left @ matrix, dim=0, eps=1e-12))
-                self.left.copy_(F.normalize(matrix @ self.right, dim=0, eps=1e-12))
+            self._step()
         # Copies, so that a second pass may step on before the first one's gradient is taken.
-        largest = self.left.clone() @ (matrix @ self.right.clone())
+        largest = self.left.clone() @ (self.weight.flatten(1) @ self.right.clone())
         return F.conv2d(x, self.weight / largest, self.bias, self.stride, self.padding)
+
+    @torch.no_grad()
+    def _step(self) -> None:
+        matrix = self.weight.flatten(1)
+        self.right.copy_(F.normalize(self.left @ matrix, dim=0))
+        self.left.copy_(F.normalize(matrix @ self.right, dim=0))
 
 
 class _Stage(nn.Module):

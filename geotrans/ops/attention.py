@@ -61,11 +61,11 @@ def content_sample(source: Tensor, flow: Tensor, kernels: Tensor, *, scale: Scal
         raise ValueError(f"scale: expected 'mean' or 'sum', got {scale!r}")
     column, right = split(x, source.shape[3], size)
     row, below = split(y, source.shape[2], size)
-    weights = kernels.permute(0, 2, 3, 1).reshape(*x.shape, size, size)
-    weights = _interpolate(weights, below, 3)
-    weights = _interpolate(weights, right, 4)  # (B, H, W, size + 1, size + 1)
-    taps = torch.arange(size + 1, device=flow.device) - size // 2
-    sums = gather(source, row[..., None] + taps, column[..., None] + taps, weights)
+    weights = kernels.reshape(len(x), size, size, *x.shape[1:])
+    weights = _interpolate(weights, below, 1)
+    weights = _interpolate(weights, right, 2)  # (B, size + 1, size + 1, H, W)
+    taps = torch.arange(size + 1, device=flow.device)[:, None, None] - size // 2
+    sums = gather(source, row[:, None] + taps, column[:, None] + taps, weights)
     return sums / size**2 if scale == "mean" else sums
 
 
@@ -111,4 +111,4 @@ def _interpolate(weights: Tensor, share: Tensor, dim: int) -> Tensor:
         share: (B, H, W), what the next pixel gets.
     """
     zero = torch.zeros_like(weights.narrow(dim, 0, 1))
-    return torch.lerp(torch.cat([weights, zero], dim), torch.cat([zero, weights], dim), share[..., None, None])
+    return torch.lerp(torch.cat([weights, zero], dim), torch.cat([zero, weights], dim), share[:, None, None])

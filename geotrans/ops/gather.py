@@ -54,10 +54,10 @@ def gather(image: Tensor, rows: Tensor, columns: Tensor, weights: Tensor) -> Ten
     """The weighted sum of R * S pixels at every place.
 
     Args:
-        image: (B, C, h, w), any floating type; summed in float32 or better.
-        rows: (B, H, W, R) whole numbers; outside the image the nearest edge counts.
-        columns: (B, H, W, S).
-        weights: (B, H, W, R, S).
+        image: (B, C, h, w), any floating type; summed in float32 or better. Fastest in channels-last memory format.
+        rows: (B, R, H, W) whole numbers; outside the image the nearest edge counts.
+        columns: (B, S, H, W).
+        weights: (B, R, S, H, W).
 
     Returns:
         (B, C, H, W) in the image's type and memory format.
@@ -67,18 +67,26 @@ def gather(image: Tensor, rows: Tensor, columns: Tensor, weights: Tensor) -> Ten
     table = image.to(dtype).permute(0, 2, 3, 1).reshape(-1, channels)
     first = torch.arange(batch, device=image.device).view(-1, 1, 1, 1) * height
     starts = (rows.clamp(0, height - 1) + first) * width
-    index = (starts[..., :, None] + columns.clamp(0, width - 1)[..., None, :]).flatten(0, 2).flatten(1)
-    sums = F.embedding_bag(index, table, mode="sum", per_sample_weights=weights.to(dtype).reshape(index.shape))
-    out = sums.view(batch, *rows.shape[1:3], channels).permute(0, 3, 1, 2).to(image.dtype)
-    planes = not image.is_contiguous(memory_format=torch.channels_last)
-    return out.contiguous() if planes else out
+    index = starts[:, :, None] + columns.clamp(0, width - 1)[:, None]  # (B, R, S, H, W)
+    sums = F.embedding_bag(_last(index), table, mode="sum", per_sample_weights=_last(weights.to(dtype)))
+    out = sums.view(batch, *rows.shape[2:], channels).permute(0, 3, 1, 2).to(image.dtype)
+    return out if is_channels_last(image) else out.contiguous()
 
 
 def bilinear(image: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """The image at positions (x, y), (B, H, W) each: (B, C, H, W). The pixels of `warp` with border padding."""
     column, right = split(x, image.shape[3], 1)
     row, below = split(y, image.shape[2], 1)
-    pair = torch.arange(2, device=x.device)
-    across, down = torch.stack([1 - right, right], dim=-1), torch.stack([1 - below, below], dim=-1)
-    weights = down[..., :, None] * across[..., None, :]
-    return gather(image, row[..., None] + pair, column[..., None] + pair, weights)
+    across, down = torch.stack([1 - right, right], dim=1), torch.stack([1 - below, below], dim=1)
+    rows, columns = torch.stack([row, row + 1], dim=1), torch.stack([column, column + 1], dim=1)
+    return gather(image, rows, columns, down[:, :, None] * across[:, None])
+
+
+def is_channels_last(image: Tensor) -> bool:
+    """Whether the channels of a pixel lie side by side in memory, and those of a plane do not."""
+    return image.is_contiguous(memory_format=torch.channels_last) and not image.is_contiguous()
+
+
+def _last(planes: Tensor) -> Tensor:
+    """(B, R, S, H, W) -> (B * H * W, R * S)."""
+    return planes.permute(0, 3, 4, 1, 2).reshape(-1, planes.shape[1] * planes.shape[2])

@@ -39,11 +39,10 @@ def resample_gaussian(image: Tensor, flow: Tensor, *, size: int = 4, dilation: i
     reach = dilation * size
     column, right = split(x, image.shape[3], reach)
     row, below = split(y, image.shape[2], reach)
-    offsets = dilation * (torch.arange(size, device=flow.device) - size // 2 + 1)
+    offsets = dilation * (torch.arange(size, device=flow.device)[:, None, None] - size // 2 + 1)
     # exp(-d^2 / 2 sigma^2) over its sum, which is the product of the sums along x and along y
-    across, down = ((-(offsets - share[..., None]).square() / (2 * sigma**2)).softmax(-1) for share in (right, below))
-    weights = down[..., :, None] * across[..., None, :]
-    return gather(image, row[..., None] + offsets, column[..., None] + offsets, weights)
+    across, down = ((-(offsets - share[:, None]).square() / (2 * sigma**2)).softmax(1) for share in (right, below))
+    return gather(image, row[:, None] + offsets, column[:, None] + offsets, down[:, :, None] * across[:, None])
 
 
 def resample_linearized(image: Tensor, flow: Tensor, *, reach: int = 1) -> Tensor:

@@ -19,12 +19,12 @@ BUILTIN = [name for name in PROTOCOLS if PROTOCOLS.get(name).factory().builtin]
 def test_every_name_in_it_resolves(name: str) -> None:
     protocol = create_protocol(name)
     assert protocol.name == name
-    assert protocol.dataset in DATASETS
+    assert protocol.on_folders or protocol.dataset in DATASETS
     assert len(set(protocol.metrics)) == len(protocol.metrics)
     for metric in protocol.metrics:
         for need in METRICS.get(metric).info.needs:
             kind, _, role = need.partition(".")
-            assert kind != "judge" or role in protocol.judges, f"{metric} has no judge"
+            assert kind != "judge" or role in (*protocol.judges, *protocol.asks), f"{metric} has no judge"
     assert all(feature in FEATURES for feature in protocol.judges.values())
     assert protocol.description
 

@@ -160,6 +160,33 @@ def gfla(case, model):
         case.close(f"source_feature_{size}", parts[f"source_{size}"])
 
 
+def patn(case, model):
+    seen = {}
+    watched = {"stream1_down": model.image_encoder, "stream2_down": model.pose_encoder}
+    watched |= {f"block{i}": model.blocks[i] for i in (0, len(model.blocks) - 1)}
+    for name, module in watched.items():
+        module.register_forward_hook(lambda module, args, out, name=name: seen.update({name: out}))
+    case.close("image", model(*posed(case)).image)
+    for name, out in seen.items():
+        if name.startswith("stream"):
+            case.close(name, out)
+        else:
+            case.close(f"{name}_image", out[0])
+            case.close(f"{name}_pose", out[1])
+
+
+def patn_critic(case, model):
+    beside = Condition(structure=case.inputs["image"][:, 3:])
+    score = model(case.inputs["image"][:, :3], beside).scores[0].view_as(case.outputs["score"])
+    case.close("score", score.sigmoid() if case.args["sigmoid"] else score)
+
+
+def intrflow_critic(case, model):
+    source, image, pose = case.inputs["image"].split([3, 3, 18], dim=1)
+    beside = Condition(structure=torch.cat([source, pose], dim=1))
+    case.close("src", model(image, beside).scores[0].sigmoid())
+
+
 @dataclass(frozen=True)
 class Case:
     """Attributes:
@@ -204,6 +231,11 @@ CASES = {
     "gfla_g_fashion": Case("gfla", gfla, {"width": 4, "flow_width": 3, "kernels": (3, 5)}, {"resolution": 64}),
     "gfla_g_market": Case("gfla", gfla, {"width": 5, "flow_layers": 5, "kernels": (0, 3)}, {"resolution": 96}),
     "gfla_d": Case("gfla_discriminator", patchgan, {"width": 6, "max_width": 24, "layers": 4}, {"resolution": 64}),
+    "patn_g_fashion": Case("patn", patn, {"width": 4, "blocks": 9, "norm": "instance", "dropout": True}),
+    "patn_g_market": Case("patn", patn, {"width": 4, "blocks": 5, "norm": "batch", "dropout": True}),
+    "patn_d_pose": Case("patn_discriminator", patn_critic, {"width": 5, "blocks": 3, "norm": "instance"}),
+    "intrflow_d": Case("intrflow_discriminator", intrflow_critic, {"width": 4, "layers": 3, "norm": "batch"}),
+    "patn_d_image_market": Case("patn_discriminator", patn_critic, {"width": 5, "blocks": 3, "norm": "batch"}),
 }
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 import eval.run as command
 from eval.folders import batches, evaluate_folders
 from eval.metrics.frechet import FeatureSet, frechet_distance
-from eval.metrics.image import structural_similarity
+from eval.metrics.ssim import structural_similarity
 from eval.networks import Networks
 from geotrans.ops.images import list_images, read_pixels
 
@@ -48,7 +48,7 @@ def _scores(made: Path, real: Path, **options: object) -> dict[str, float]:
 def test_scores_of_pairs_and_sets(tmp_path: Path) -> None:
     made, real = _fill(tmp_path / "made", 7, 0), _fill(tmp_path / "real", 7, 1, suffix=".bmp")
     scores = _scores(made, real)
-    assert set(scores) == {"fid", "lpips", "psnr", "ssim", "l1"}
+    assert set(scores) == {"fid", "kid", "lpips", "psnr", "ssim", "l1"}
     a, b = (
         torch.stack([read_pixels(path, upright=False) for path in list_images(folder, recursive=False)])
         for folder in (made, real)
@@ -84,7 +84,7 @@ def test_a_batch_ends_where_the_size_changes(tmp_path: Path) -> None:
 def test_sets_may_differ_in_number_and_names(tmp_path: Path) -> None:
     made, real = _fill(tmp_path / "made", 5, 0), _fill(tmp_path / "real", 8, 1)
     board = evaluate_folders(made, real, networks=_networks(), progress=False)
-    assert set(board.rows[0].scores) == {"fid"}
+    assert set(board.rows[0].scores) == {"fid", "kid"}
     assert board.left_out["psnr"] == (f"3 of 8 files in {real} have no file of that name in {made}: 005, 006, 007")
 
 

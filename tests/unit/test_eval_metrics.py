@@ -13,7 +13,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 
 from eval.metrics.base import EvalBatch, Score, bootstrap_interval
-from eval.metrics.image import structural_similarity as our_ssim
+from eval.metrics.ssim import structural_similarity as our_ssim
 from eval.networks import Networks
 from geotrans.types import Condition, Sample, Translation
 from registry import METRICS
@@ -244,3 +244,25 @@ def test_lpips_hands_bytes_to_its_network_result_first() -> None:
     assert _value("lpips", _batch(a, truth=b, networks=Networks(distances={"lpips_alex": distance}))) == pytest.approx(
         0.3
     )
+
+
+def _flow(across: float, down: float, height: int = 8, width: int = 16) -> Tensor:
+    """Displacements that grow by so many pixels a pixel, along x in x and along y in y."""
+    x, y = torch.arange(width) * across * 2 / width, torch.arange(height) * down * 2 / height
+    return torch.stack([x.expand(height, width), y[:, None].expand(height, width)])[None]
+
+
+def _motion(flow: Tensor) -> EvalBatch:
+    picture = torch.zeros(len(flow), 3, *flow.shape[2:], dtype=torch.uint8)
+    return _batch(picture, translation=Translation(picture.float(), flow))
+
+
+def test_a_motion_folds_where_it_turns_the_picture_over() -> None:
+    assert _value("flow_folds", _motion(_flow(0.5, -0.5))) == 0
+    assert _value("flow_folds", _motion(_flow(-1.5, 0))) == 100  # p -> -p / 2 along x
+    assert _value("flow_folds", _motion(torch.cat([_flow(0, 0), _flow(0, -2)]))) == 50
+
+
+def test_smoothness_is_the_length_of_the_gradient() -> None:
+    assert _value("flow_smoothness", _motion(_flow(0, 0) + 0.3)) == 0
+    assert _value("flow_smoothness", _motion(_flow(0.3, -0.4))) == pytest.approx(0.5, rel=1e-5)

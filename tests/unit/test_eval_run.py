@@ -5,172 +5,44 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from types import ModuleType
 
 import pytest
-import torch
-from torch import Tensor
 
 import eval.run as command
-from eval.evaluate import Contestant, contestant, evaluate
+from eval.contestants import Contestant, contestant
+from eval.environment import environment, now
+from eval.evaluate import evaluate
 from eval.metrics.base import EvalBatch
 from eval.networks import Networks
-from eval.protocol import Protocol, create_protocol
-from eval.results import BoardResult, Results, environment, now, read_results, to_json, write_results
+from eval.protocol import create_protocol
+from eval.results import BoardResult, Results
+from eval.storage import read_results, to_json, write_results
 from geotrans import create_model, save_folder
-from geotrans.base import Generator
-from geotrans.data.base import Dataset
 from geotrans.ops.images import to_uint8
-from geotrans.ops.warp import warp
-from geotrans.types import Condition, ConditionSpec, Sample, Translation
-from registry import (
-    DATASETS,
-    FEATURES,
-    GENERATORS,
-    METRICS,
-    PROTOCOLS,
-    register_dataset,
-    register_feature,
-    register_generator,
-    register_protocol,
-)
-
-SIZE = 32
-METRIC_NAMES = ("attr_changed_accuracy", "attr_accuracy", "flow_epe", "l1", "psnr", "ssim", "frechet", "id_cosine")
-
-
-class Toy(Dataset):
-    """Smooth noise that moves to the right where the attribute changes; brightness is the attribute."""
-
-    spec = ConditionSpec(attributes=("Bright",))
-    resolution = SIZE
-
-    def __len__(self) -> int:
-        return 30
-
-    def batch(self, indices: Sequence[int]) -> Sample:
-        rows = [self._one(index) for index in indices]
-        image, truth, flow, before = (torch.cat(part) for part in zip(*rows, strict=True))
-        visible = torch.ones(len(rows), 1, SIZE, SIZE)
-        ids = tuple(f"toy-{index}" for index in indices)
-        return Sample(image, Condition(attributes=before), Condition(attributes=1 - before), truth, flow, visible, ids)
-
-    def _one(self, index: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        draw = torch.Generator().manual_seed(index)
-        before = torch.tensor([[float(index % 2)]])
-        coarse = 0.4 * (2 * torch.rand(1, 3, 4, 4, generator=draw) - 1) + 0.5 * (2 * before - 1)[..., None, None]
-        image = torch.nn.functional.interpolate(coarse, (SIZE, SIZE), mode="bicubic").clamp(-1, 1)
-        flow = torch.zeros(1, 2, SIZE, SIZE)
-        flow[:, 0] = -2 * 3 / SIZE
-        return image, -warp(image, flow, padding="border"), flow, before
-
-
-class Broken(Generator):
-    """Returns NaN for the second sample of every batch."""
-
-    def forward(self, image: Tensor, target: Condition, source: Condition | None = None) -> Translation:
-        image = image.clone()
-        image[1] = torch.nan
-        return Translation(image)
-
-
-@dataclasses.dataclass(frozen=True)
-class BrokenConfig:
-    resolution: int = SIZE
-    width: int = 1
-    condition: ConditionSpec = ConditionSpec()
-
-
-class Mover(Generator):
-    """Moves three pixels and turns the colours over: right, but for rounding."""
-
-    def forward(self, image: Tensor, target: Condition, source: Condition | None = None) -> Translation:
-        flow = torch.zeros_like(image[:, :2])
-        flow[:, 0] = -2 * 3 / SIZE
-        warped = warp(image, flow, padding="border")
-        return Translation(-warped, flow, warped, -2 * warped, torch.ones_like(image[:, :1]))
+from geotrans.types import ConditionSpec
+from registry import METRICS
+from tests.eval_kit import fails, run, save_mover, toy_tables
 
 
 @pytest.fixture(autouse=True)
-def toys() -> Iterator[None]:
-    """A dataset, judges, generators and a protocol; the only built-in one while a test runs."""
-    with DATASETS.temporary(), FEATURES.temporary(), GENERATORS.temporary(), PROTOCOLS.temporary():
-
-        @register_dataset("Toy", "none")
-        def toy(split: str = "test", resolution: int = SIZE, seed: int = 0) -> Toy:
-            return Toy()
-
-        @register_feature(1, "none")
-        def toy_attributes():  # type: ignore[no-untyped-def]
-            return lambda images: torch.sigmoid(images.float().flatten(1).mean(1, keepdim=True) - 127.5)
-
-        @register_feature(3, "none")
-        def toy_features():  # type: ignore[no-untyped-def]
-            return lambda images: images.float().mean((2, 3)) / 255
-
-        @register_generator(Broken)
-        def broken() -> BrokenConfig:
-            return BrokenConfig()
-
-        @register_generator(Mover)
-        def mover_32() -> BrokenConfig:
-            return BrokenConfig()
-
-        for name in PROTOCOLS.names():
-            del PROTOCOLS._entries[name]
-
-        @register_protocol
-        def toy_32() -> Protocol:
-            return Protocol(
-                "toy_32",
-                "toy",
-                "test",
-                24,
-                (*METRIC_NAMES, "lpips", "edit_concentration", "mask_area"),
-                SIZE,
-                judges={"attributes": "toy_attributes", "features": "toy_features", "identity": "toy_features"},
-                builtin=True,
-                description="Smooth noise <b>that moves</b>.",
-            )
-
-        yield
+def toys() -> Iterator[ModuleType]:
+    """Toys; their protocol is the only built-in one while a test runs."""
+    with toy_tables() as module:
+        yield module
 
 
 @pytest.fixture
 def mover(tmp_path: Path) -> str:
-    path = save_folder(
-        create_model("mover_32"),
-        tmp_path / "mover",
-        arch="mover_32",
-        tag="toy",
-        results={"training": {"seconds": 1.5, "recipe": {}}},
-        dataset={"name": "toy", "options": {}},
-    )
-    return f"local-dir:{path}"
+    return save_mover(tmp_path / "mover")
 
 
 @pytest.fixture
 def no_lpips(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "empty"))
-
-
-def _run(*argv: object) -> None:
-    command.main([str(argument) for argument in argv])
-
-
-def _fails(capsys: pytest.CaptureFixture[str], *argv: object) -> str:
-    """The one line that a wrong call prints; it exits with 2."""
-    with pytest.raises(SystemExit) as stop:
-        _run(*argv)
-    assert stop.value.code == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    lines = [line for line in err.splitlines() if line.startswith("geotrans-eval")]
-    assert len(lines) == 1
-    assert "Traceback" not in err
-    return lines[0]
 
 
 def _evaluate(models: list[Contestant], **options: object) -> BoardResult:
@@ -246,21 +118,23 @@ def test_an_unmet_metric_is_an_error_only_when_asked_for() -> None:
 def test_without_models_it_scores_the_references(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(command, "list_models", lambda **_: [])
-    _run("--output", tmp_path / "out")
+    monkeypatch.setattr(command, "bundled_generators", lambda: [])
+    run("--output", tmp_path / "out")
     out = capsys.readouterr().out
     assert "identity" in out
     assert "real images" in out
     assert "Left out: lpips" in out
     assert "Not the standard" not in out
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names == {"results.json", "samples.json", "board.md", "board.csv", "board.html", "strips"}
+    (pictures,) = (name for name in names if name.startswith("pictures-toy_32-"))
+    boards = {"board.md", "board.csv", "board.jsonl", "board.html"}
+    assert names == {"results.json", "samples.json", pictures, *boards, "strips"}
 
 
 @pytest.mark.usefixtures("no_lpips")
-def test_the_whole_output_of_a_run(mover: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_whole_output_of_arun(mover: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = tmp_path / "out"
-    _run("--models", mover, "identity", "--limit", 12, "--output", output, "--batch-size", 5)
+    run("--models", mover, "identity", "--limit", 12, "--output", output, "--batch-size", 5)
     out = capsys.readouterr().out
     assert "Not the standard toy_32" in out
     content = json.loads((output / "results.json").read_text())
@@ -275,7 +149,8 @@ def test_the_whole_output_of_a_run(mover: str, tmp_path: Path, capsys: pytest.Ca
     assert first["scores"]["l1"]["n"] == 12
     assert first["scores"]["l1"]["version"] == METRICS.get("l1").info.version
     assert content["environment"]["packages"]["torch"]
-    samples = json.loads((output / "samples.json").read_text())["toy_32"]
+    (samples,) = json.loads((output / "samples.json").read_text())["boards"]
+    assert samples["hash"] == board["protocol"]["hash"]
     assert len(samples["ids"]) == 12
     assert all(len(values) == 12 for row in samples["rows"].values() for values in row.values())
     lines = list(csv.DictReader((output / "board.csv").read_text().splitlines()))
@@ -341,7 +216,7 @@ class _Page(HTMLParser):
 
 @pytest.mark.usefixtures("no_lpips")
 def test_the_page_is_whole_and_asks_no_network(mover: str, tmp_path: Path) -> None:
-    _run("--models", mover, "--output", tmp_path / "out")
+    run("--models", mover, "--output", tmp_path / "out")
     text = (tmp_path / "out" / "board.html").read_text()
     page = _Page()
     page.feed(text)
@@ -356,10 +231,10 @@ def test_the_page_is_whole_and_asks_no_network(mover: str, tmp_path: Path) -> No
 
 def test_help_and_list(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
-        _run("--help")
+        run("--help")
     assert stop.value.code == 0
     assert "python -m eval.run --generated" in capsys.readouterr().out
-    _run("--list")
+    run("--list")
     out = capsys.readouterr().out
     assert "toy_32" in out
     assert all(name in out for name in METRICS)
@@ -390,14 +265,14 @@ def test_a_wrong_call_is_one_line_and_leaves_nothing(
     argv: list[str], text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = [] if "--output" in argv else ["--output", tmp_path / "out"]
-    assert text in _fails(capsys, *argv, *output)
+    assert text in fails(capsys, *argv, *output)
     assert not (tmp_path / "out").exists()
 
 
 def test_a_model_that_fits_nowhere_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     trained_on = {"name": "celeba", "options": {}}
     path = save_folder(create_model("mover_32"), tmp_path / "other", arch="mover_32", tag="x", dataset=trained_on)
-    line = _fails(capsys, "--models", f"local-dir:{path}", "--output", tmp_path / "out")
+    line = fails(capsys, "--models", f"local-dir:{path}", "--output", tmp_path / "out")
     assert "fits no built-in protocol (it was trained on celeba)" in line
 
 
@@ -408,16 +283,16 @@ def test_a_bundled_model_that_fits_nowhere_is_listed(
     trained_on = {"name": "celeba", "options": {}}
     path = save_folder(create_model("mover_32"), tmp_path / "other", arch="mover_32", tag="x", dataset=trained_on)
     monkeypatch.setattr(command, "bundled_generators", lambda: [f"local-dir:{path}"])
-    _run("--output", tmp_path / "out", "--metrics", "l1", "l1", "--limit", 4)
+    run("--output", tmp_path / "out", "--metrics", "l1", "l1", "--limit", 4)
     out = capsys.readouterr().out
     assert f"Left out: local-dir:{path}: it was trained on celeba" in out
     assert out.count("l1") == 1
 
 
-def test_networks_are_loaded_once() -> None:
+def test_networks_are_loaded_once(toys: ModuleType) -> None:
     networks = Networks()
     assert networks.feature("toy_features") is networks.feature("toy_features")
-    picture = to_uint8(Toy().batch([0]).image)
+    picture = to_uint8(toys.Toy().batch([0]).image)
     batch = EvalBatch(("a",), picture, networks=networks)
     assert batch.feature("toy_features", "generated").shape == (1, 3)
     assert "no feature is named" in str(networks.missing("nothing"))

@@ -6,11 +6,13 @@ import dataclasses
 
 import pytest
 
+from eval.merge import merge
 from eval.metrics.base import Score
 from eval.protocol import create_protocol
-from eval.publish import collect, merge, publish
-from eval.results import BoardResult, ModelFacts, Results, Row, metric_facts, write_results
+from eval.publish import collect, publish
+from eval.results import BoardResult, ModelFacts, Results, Row, metric_facts
 from eval.run import main
+from eval.storage import write_results
 from tests.hub_server import Hub
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")

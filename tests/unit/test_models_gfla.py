@@ -9,7 +9,7 @@ from torch import nn
 from geotrans import Condition, create_discriminator, create_model
 from geotrans.layers.attention import BilinearSampling, GlobalAttention, LocalAttention
 from geotrans.models.gfla import GFLA, GFLAConfig, _rules, convert_gfla
-from geotrans.models.gfla_d import convert_gfla_discriminator
+from geotrans.models.gfla_d import SpectralConv, convert_gfla_discriminator
 from geotrans.ops.flow import resize
 from geotrans.ops.warp import warp
 
@@ -82,25 +82,20 @@ def test_kernels_add_up_to_one_and_masks_are_shares():
 @torch.no_grad()
 @pytest.mark.parametrize("scale", [0, 1])
 def test_a_mask_of_one_paints_and_of_zero_takes_what_was_attended(scale):
-    model, args = spread_out(create_model("gfla_fashion_256", **SMALL)), (picture(), maps(18), maps(18))
+    model, poses = spread_out(create_model("gfla_fashion_256", **SMALL)), (maps(18), maps(18))
     seen = []
     model.renderer.stages[scale].register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
-    head = model.flow_net.visibilities[scale]
-    before = model.target(args[1].structure)[-1] if scale == 0 else None
-    nn.init.zeros_(head.weight)
-    for painted in (1.0, 0.0):
-        head.bias.fill_(-1e4 if painted else 1e4)
-        parts = model(*args).intermediates
-        assert (parts[f"mask_{scale}"] == painted).all()
-        if not painted:
-            torch.testing.assert_close(seen[-1], parts[f"attended_{scale}"])
-        elif before is not None:
-            torch.testing.assert_close(seen[-1], before)
-        else:
-            other = model(picture(), *args[1:])
-            assert other.intermediates["attended_1"].shape == parts["attended_1"].shape
-            # What was attended no longer enters: the stage sees what the stage before it painted.
-            torch.testing.assert_close(seen[-2] if False else seen[0], seen[0])
+    for visible in model.flow_net.visibilities[: scale + 1]:  # up to this scale, nothing comes from the source
+        nn.init.zeros_(visible.weight)
+        visible.bias.fill_(-1e4)
+    painted = model(picture(), *poses).intermediates
+    assert (painted[f"mask_{scale}"] == 1).all()
+    model(picture(), *poses)
+    assert torch.equal(seen[0], seen[1])
+    visible.bias.fill_(1e4)
+    taken = model(picture(), *poses).intermediates
+    assert (taken[f"mask_{scale}"] == 0).all()
+    torch.testing.assert_close(seen[2], taken[f"attended_{scale}"])
 
 
 def test_flows_start_near_zero_and_the_finest_is_shown():
@@ -127,7 +122,11 @@ def test_a_flow_of_one_pixel_is_one_pixel_of_its_own_map():
 
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [("gfla_fashion_256", LocalAttention), ("gfla_bisample_256", BilinearSampling), ("gfla_globalattn_256", GlobalAttention)],
+    [
+        ("gfla_fashion_256", LocalAttention),
+        ("gfla_bisample_256", BilinearSampling),
+        ("gfla_globalattn_256", GlobalAttention),
+    ],
 )
 def test_ablations_sample_differently(name, kind):
     model = create_model(name, **SMALL)
@@ -257,14 +256,27 @@ def test_converter_says_what_does_not_fit(golden):
         convert_gfla_discriminator({k: v for k, v in judge.items() if k != "encoder1.model.1.weight_u"})
 
 
-def test_spectral_norms_of_the_discriminator_are_one():
-    model = create_discriminator("gfla_d_64", width=4).train()
-    for _ in range(20):
-        model(picture())
-    for module in model.eval().modules():
-        if isinstance(module, nn.Conv2d):
-            norm = torch.linalg.matrix_norm(module.weight.flatten(1), 2)
-            assert norm == pytest.approx(1, abs=0.05)
+def test_convolutions_of_the_discriminator_have_spectral_norm_one():
+    layer = SpectralConv(3, 6, 3)
+    nn.init.normal_(layer.weight)
+    with torch.no_grad():
+        for _ in range(50):
+            layer(picture())
+    basis = torch.eye(27).view(27, 3, 3, 3)
+    matrix = layer.eval()(basis).flatten(1) - layer.bias
+    assert torch.linalg.matrix_norm(matrix, 2).item() == pytest.approx(1, abs=1e-3)
+
+
+def test_spectral_norms_step_in_training_only_and_survive_two_passes():
+    layer = SpectralConv(3, 6, 3)
+    nn.init.normal_(layer.weight)
+    before = layer.left.clone()
+    layer.eval()(picture())
+    assert torch.equal(layer.left, before)
+    layer.train()
+    (layer(picture()).sum() + layer(picture()).sum()).backward()
+    assert layer.weight.grad.isfinite().all()
+    assert (layer.left - before).abs().max() > 1e-3
 
 
 def test_score_maps_of_the_discriminators():
@@ -273,6 +285,7 @@ def test_score_maps_of_the_discriminators():
         assert create_discriminator("gfla_market_d_128", width=2)(picture(128, 64)).scores[0].shape == (1, 1, 16, 8)
 
 
+@torch.no_grad()
 def test_the_video_discriminator_sees_motion_only():
     model = create_discriminator("gfla_video_d_256", width=4).eval()
     clip = torch.rand(1, 3, 3, 64, 64)
@@ -280,7 +293,7 @@ def test_the_video_discriminator_sees_motion_only():
     torch.testing.assert_close(model(clip + 0.25).scores[0], score)
     still = model(clip[:, 0]).scores[0]
     torch.testing.assert_close(still, model(clip[:, :1].expand(-1, 3, -1, -1, -1)).scores[0])
-    assert (score - still).abs().max() > 1e-4
+    assert (score - still).abs().max() > 1e-3
     with pytest.raises(ValueError, match=r"expected shape \(B, 3, 3, H, W\), got \(1, 2, 3, 64, 64\)"):
         model(clip[:, :2])
 
@@ -318,7 +331,9 @@ def test_clips_of_another_shape_are_named():
     model = create_model("gfla_face_256", **SMALL)
     with pytest.raises(ValueError, match=r"expected shape \(B, 2, 3, H, W\).*got \(1, 3, 3, 64, 64\)"):
         model(torch.zeros(1, 3, 3, 64, 64), maps(16), clip_maps(16))
-    with pytest.raises(ValueError, match=r"expected shape \(1, 2, 16, 64, 64\), one map a reference, got \(1, 16, 64, 64\)"):
+    with pytest.raises(
+        ValueError, match=r"expected shape \(1, 2, 16, 64, 64\), one map a reference, got \(1, 16, 64, 64\)"
+    ):
         model(torch.zeros(1, 2, 3, 64, 64), maps(16), maps(16))
 
 

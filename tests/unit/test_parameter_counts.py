@@ -135,6 +135,17 @@ ROWS = [
     Row("GFLA D", "4 layers", 664_577, d("gfla_d_256")),
     Row("GFLA D", "market, 3 layers", 238_209, d("gfla_market_d_128")),
     Row("GFLA D", "video, 3 frames", 665_537, d("gfla_video_d_256")),
+    Row("PATN G", "fashion, instance norm", 41_358_019, g("patn_fashion_256")),
+    Row("PATN G", "market, batch norm", 41_365_763, g("patn_market_128")),
+    Row("PATN D", "beside the pose", 3_975_424, d("patn_pose_d_256")),
+    Row("PATN D", "beside the source", 3_928_384, d("patn_image_d_256")),
+    Row("PATN D", "beside the pose, batch norm", 3_975_424 + 1_984, d("patn_pose_d_128")),
+    Row("Intr-Flow", "fashion, all three nets", 49_577_745, g("intrflow_fashion_256")),
+    Row("Intr-Flow", "generator", 11_881_539, part("intrflow_fashion_256", "renderer", "head")),
+    Row("Intr-Flow", "blending mask", 8_358_017, part("intrflow_fashion_256", "mask")),
+    Row("Intr-Flow", "flow net", 29_338_189, part("intrflow_fashion_256", "flow_net")),
+    Row("Intr-Flow", "market, generator", 7_255_107, part("intrflow_market_128", "renderer", "head")),
+    Row("Intr-Flow D", "24 channels, batch norm", 2_787_137, d("intrflow_d_256")),
     Row("PortraitGAN D", "512 and 256 px", 2 * 2_764_737, d("portraitgan_d_512")),
 ]
 
