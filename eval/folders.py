@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from eval import openface
 from eval.metrics.base import EvalBatch, Metric
 from eval.metrics.sets import SetMetric, Side
 from eval.networks import Networks
@@ -110,11 +111,19 @@ def batches(paths: Sequence[Path], size: int) -> Iterator[tuple[list[Path], Tens
 def _obstacle(name: str, networks: Networks, made: Sequence[Path], real: Sequence[Path]) -> str | None:
     """Why a metric cannot be computed from two folders; None if it can."""
     needs = METRICS.get(name).info.needs
-    if beyond := [need for need in needs if need not in ("truth", "real") and not need.startswith("network.")]:
+    told = ("truth", "real", *openface.NEEDS)
+    if beyond := [need for need in needs if need not in told and not need.startswith("network.")]:
         return f"it needs {' and '.join(beyond)}, which two folders do not tell"
-    if "truth" in needs and (why := _unmatched(made, real)):
+    if "real" not in needs and (why := _unmatched(made, real)):
+        return why
+    if _needs_units(name) and (why := openface.lacking([*made, *real])):
         return why
     return next((why for need in needs if (why := _missing(need, networks))), None)
+
+
+def _needs_units(name: str) -> bool:
+    """Whether a metric reads action units, which files beside the pictures may tell."""
+    return any(need in openface.NEEDS for need in METRICS.get(name).info.needs)
 
 
 def _missing(need: str, networks: Networks) -> str | None:
@@ -165,6 +174,8 @@ def _score_pairs(
     for kept, pixels in batches(made, batch_size):
         truth = torch.stack([_partner_pixels(path, partner[path.stem], pixels) for path in kept])
         batch = EvalBatch(tuple(path.stem for path in kept), pixels, truth=truth, real=truth, networks=networks)
+        if any(map(_needs_units, scorers)):
+            batch = openface.with_units(batch, kept, [partner[path.stem] for path in kept])
         for name, scorer in scorers.items():
             try:
                 scorer.update(batch)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from geotrans.features.classifier import ARCH, ClassifierFeature, load_classifier
 from geotrans.features.judge import IdentityFeature, IdentityJudge, Judge, JudgeFeature, load_judge
+from geotrans.features.timm import PREFIX
 from geotrans.types import VECTOR_FIELDS, ConditionSpec
 from hub.folder import WEIGHTS, read_config
 from registry import FEATURES
@@ -32,7 +33,8 @@ def parse_judges(texts: Sequence[str]) -> dict[str, str]:
         if name.startswith(LOCAL) or (name not in FEATURES and place.is_dir()):
             judges[role] = f"{LOCAL}{place}#{role}"
         else:
-            FEATURES.get(name)
+            if not name.startswith(PREFIX):
+                FEATURES.get(name)
             judges[role] = name
     return judges
 

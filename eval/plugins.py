@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.protocol import FOLDERS, Protocol
+from geotrans.features.timm import PREFIX
 from registry import DATASETS, FEATURES, METRICS, PROTOCOLS, suggest
 
 _OURS = ("builtin", "reported")
@@ -134,7 +135,8 @@ def _checked(path: Path, protocol: Protocol) -> Protocol:
         for metric in protocol.metrics:
             METRICS.get(metric)
         for feature in protocol.judges.values():
-            FEATURES.get(feature)
+            if not feature.startswith(PREFIX):
+                FEATURES.get(feature)
     except LookupError as error:
         raise ValueError(f"{path}: {error}") from error
     if protocol.n < 0 or protocol.resolution < 0 or not protocol.name.isidentifier():

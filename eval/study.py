@@ -11,20 +11,18 @@ import argparse
 import hashlib
 import itertools
 import json
-import math
 import random
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
-
-import numpy as np
 
 from eval.answers import Answer, Answers
 from eval.results import BoardResult, Results
 from eval.storage import read_results, results_file
 from eval.study_server import serve
+from eval.win_rates import MANY, win_rates
 from geotrans.ops.images import write_image
 from hub import files
 from registry import suggest
@@ -33,8 +31,6 @@ SCHEMA = 1
 STUDY, PICTURES, ANSWERS = "study.json", "pictures", "answers.sqlite"
 TRUTH = "truth"
 QUESTION = "Which of these edits is best? Mind the change, how real it looks, and that it is still the same person."
-MANY = 5  # from so many participants on, intervals come from drawing participants again
-RESAMPLES = 2000
 EXAMPLES = """examples:
   python -m eval.run --models A B --pictures 21 --output results         a run that keeps 21 samples
   geotrans-eval study make results --output study                        which of all models is best?
@@ -71,18 +67,6 @@ class Study:
     mode: Mode
     rows: tuple[str, ...]
     items: tuple[Item, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class WinRate:
-    """How often a row was chosen where it could be. low, high: the 95 % interval."""
-
-    row: str
-    rate: float
-    low: float
-    high: float
-    wins: int
-    n: int
 
 
 def make_study(
@@ -164,50 +148,6 @@ def read_study(folder: str | Path) -> Study:
     return study
 
 
-def win_rates(study: Study, answers: Sequence[Answer], *, seed: int = 0) -> list[WinRate]:
-    """Share of answers that chose a row, of those that could have, the best first.
-
-    With five participants or more the interval is the percentile bootstrap's over participants, since one person's
-    answers go together; with fewer it is Wilson's, which takes every answer for itself.
-
-    Raises:
-        ValueError: there are no answers.
-    """
-    if not answers:
-        raise ValueError("there are no answers yet; `geotrans-eval study serve` takes them")
-    items = {item.id: item for item in study.items}
-    people = sorted({answer.participant for answer in answers})
-    wins = np.zeros((len(people), len(study.rows)))
-    asked = np.zeros_like(wins)
-    for answer in answers:
-        person = people.index(answer.participant)
-        for row in items[answer.item].options:
-            asked[person, study.rows.index(row)] += 1
-        wins[person, study.rows.index(answer.row)] += 1
-    draws = np.random.default_rng(seed).integers(0, len(people), (RESAMPLES, len(people)))
-    rates = []
-    for place, row in enumerate(study.rows):
-        won, n = int(wins[:, place].sum()), int(asked[:, place].sum())
-        if not n:
-            continue
-        low, high = wilson(won, n)
-        if len(people) >= MANY:
-            sums = asked[:, place][draws].sum(1)
-            shares = wins[:, place][draws].sum(1)[sums > 0] / sums[sums > 0]
-            low, high = (float(end) for end in np.quantile(shares, (0.025, 0.975)))
-        rates.append(WinRate(row, won / n, low, high, won, n))
-    return sorted(rates, key=lambda rate: -rate.rate)
-
-
-def wilson(wins: int, n: int) -> tuple[float, float]:
-    """The 95 % score interval of a share; Wilson 1927."""
-    z = 1.959963984540054
-    share, middle = wins / n, z * z / (2 * n)
-    spread = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    scale = 1 + z * z / n
-    return max(0.0, (share + middle - spread) / scale), min(1.0, (share + middle + spread) / scale)
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `geotrans-eval study`."""
     parser.epilog = EXAMPLES
@@ -250,11 +190,13 @@ def run(arguments: argparse.Namespace) -> list[str]:
         with serve(study, Path(arguments.study) / PICTURES, answers, arguments.host, arguments.port) as server:
             server.run()
         return []
-    return _report(study, [answer for answer in answers.read() if _is_of(study)(answer)], as_json=arguments.json)
+    known = options_of(study)  # the database may hold answers to an older study
+    given = [answer for answer in answers.read() if answer.row in known.get(answer.item, ())]
+    return _report(study, given, as_json=arguments.json)
 
 
 def _report(study: Study, answers: Sequence[Answer], *, as_json: bool) -> list[str]:
-    rates = win_rates(study, answers)
+    rates = win_rates(options_of(study), answers)
     people = len({answer.participant for answer in answers})
     if as_json:
         facts = {"question": study.question, "protocol": study.protocol, "mode": study.mode}
@@ -273,10 +215,9 @@ def _chance(study: Study) -> float:
     return 100 / len(study.items[0].options)
 
 
-def _is_of(study: Study) -> Callable[[Answer], bool]:
-    """Whether an answer is to an item of the study: its database may be older."""
-    items = {item.id: item for item in study.items}
-    return lambda answer: answer.item in items and answer.row in items[answer.item].options
+def options_of(study: Study) -> dict[str, tuple[str, ...]]:
+    """Item -> the rows that can be chosen."""
+    return {item.id: tuple(item.options) for item in study.items}
 
 
 def _board(results: Results, protocol: str | None) -> BoardResult:

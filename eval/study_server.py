@@ -70,6 +70,12 @@ class StudyServer(ThreadingHTTPServer):
     def __enter__(self) -> Self:
         return self
 
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A browser that goes away is nobody's mistake; anything else is one line, and the others are served on."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, (ConnectionError, TimeoutError)):
+            sys.stderr.write(f"{type(error).__name__}: {error}\n")
+
     def for_participant(self, participant: str) -> dict[str, Any]:
         """What a participant has still to decide; sides and order are theirs alone, and the same after a reload."""
         done = self.answers.of(participant)
@@ -145,6 +151,8 @@ class _Handler(BaseHTTPRequestHandler):
             status, kind, body = make()
         except _Refusal as refusal:
             self._refuse(refusal.status, refusal.text)
+        except (ConnectionError, TimeoutError):
+            raise  # nobody is there to be told
         except (OSError, ValueError) as error:
             sys.stderr.write(f"{error}\n")
             self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, "the answers cannot be stored")

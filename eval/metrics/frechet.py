@@ -30,7 +30,7 @@ _warned: set[str] = set()
 class FeatureSet:
     """A growing set of features in float64: its moments, and as many rows as there are columns, at least 2048.
 
-    Its memory does not grow with the number of rows: 100 MB at 2048 columns.
+    Its memory does not grow with the number of rows: a quarter of a gigabyte at its peak, at 2048 columns.
     """
 
     def __init__(self) -> None:

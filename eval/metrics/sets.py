@@ -45,20 +45,24 @@ class Rows:
         self._parts.append(rows)
         self._names += names
         if self._limit is not None and len(self) > 2 * self._limit:
-            names, kept = self.named()
-            self._names, self._parts = names, [kept]
+            self._names, kept = self._chosen()
+            self._parts = [kept]
 
     def merge(self, other: Rows) -> None:
         """Take in all rows of `other`."""
         if len(other):
-            names, rows = other.named()
+            names, rows = other._chosen()
             self.add(rows, names)
 
     def named(self) -> tuple[list[str], Tensor]:
         """Names and rows (N, D) in float64, in the order of their names' digests."""
+        names, rows = self._chosen()
+        return names, rows.double()
+
+    def _chosen(self) -> tuple[list[str], Tensor]:
         digests = [hashlib.sha256(name.encode()).digest() for name in self._names]
         order = sorted(range(len(digests)), key=digests.__getitem__)[: self._limit]
-        return [self._names[i] for i in order], torch.cat(self._parts).double()[order]
+        return [self._names[i] for i in order], torch.cat(self._parts)[order]
 
 
 @dataclass(frozen=True, slots=True)

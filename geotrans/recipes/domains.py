@@ -94,7 +94,7 @@ def ganimorph_base_64_synthface_smile() -> Recipe:
     Its losses are shares of 2/3 adversarial (0.7 the score, 0.3 the features) and 1/3 cycle (0.7 MS-SSIM, 0.3 L1). The
     official code divides each by a slow average of itself. Here the weights are fixed: at the start the score is 0.69,
     the features differ by about 0.1, 1 - MS-SSIM is 0.5 and L1 0.3, and the weights are those shares divided by these.
-    The discriminator learns in every second step.
+    The discriminator learns in every second step. No weights of it are bundled yet.
     """
     losses = (
         LossTerm("adv_vanilla_g", 0.68),
@@ -132,7 +132,8 @@ def spm_refine_64_synthface_cartoon() -> Recipe:
     """SPM between photo and cartoon: one generator learns both ways, as the paper's from face to bitmoji.
 
     The style of the whole picture changes, so paint is cheap: the mask's mean costs 0.05, where attributes alone change
-    4. At 0.5 the mask became specks that fool the discriminator; a total variation of 1 keeps it in one piece.
+    4. Not solved yet: with 0.5 the mask became specks that please the discriminator, a trial with these numbers had not
+    got rid of them after 7,800 images, and no weights of it are bundled.
     """
     losses = (
         LossTerm("adv_lsgan_g", 2.0),

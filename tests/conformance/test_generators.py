@@ -13,7 +13,17 @@ from geotrans.recorded import random_condition
 
 SIDE = 64
 # Fields that make a network small, where its config has them.
-SMALL = {"resolution": SIDE, "width": 4, "flow_width": 4, "scales": 4, "blocks": 1, "refine_blocks": 1, "hr_blocks": 1}
+SMALL = {
+    "resolution": SIDE,
+    "width": 4,
+    "flow_width": 4,
+    "scales": 4,
+    "units": 128,
+    "mask_units": 64,
+    "blocks": 1,
+    "refine_blocks": 1,
+    "hr_blocks": 1,
+}
 
 
 def tiny(name, **more):

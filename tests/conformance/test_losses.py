@@ -29,8 +29,13 @@ def maps(image, layers):
     return first, torch.tanh(F.conv2d(first, weights[1].to(image)))
 
 
+def first_map(image, layers):
+    return maps(image, layers)[:1]
+
+
 # Losses that cannot be made, or tested, with their defaults.
 OPTIONS = {
+    "flow_sampling": {"feature": first_map, "layers": ("first",), "sampling": "bilinear"},
     "id_cosine": {"feature": embed},
     "ms_ssim": {"window": 3, "scales": 2, "k1": 0.03, "k2": 0.05},
     "perc_vgg19": {"feature": maps, "weights": (1.0, 0.5)},

@@ -6,6 +6,7 @@ import http.client
 import json
 import re
 import socket
+import struct
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,8 +21,9 @@ from eval.answers import Answer, Answers
 from eval.protocol import Protocol
 from eval.results import BoardResult, ModelFacts, Pictures, Results, Row
 from eval.storage import write_results
-from eval.study import Study, make_study, read_study, wilson, win_rates
+from eval.study import Study, make_study, options_of, read_study
 from eval.study_server import StudyServer, serve
+from eval.win_rates import wilson, win_rates
 from geotrans.types import Sample, Translation
 from tests.eval_kit import fails, run
 
@@ -118,7 +120,7 @@ def test_a_session_from_first_to_last_item(server: StudyServer, study: Study) ->
     assert _ask(server, "POST", "/answers", last)[0] == 204  # a second thought takes the place of the first
     answers = server.answers.read()
     assert len(answers) == 4
-    rates = {rate.row: rate for rate in win_rates(study, answers)}
+    rates = {rate.row: rate for rate in win_rates(options_of(study), answers)}
     assert (rates["two"].wins, rates["one"].wins, rates["three"].wins) == (3, 1, 0)
 
 
@@ -194,6 +196,16 @@ def test_a_connection_that_says_nothing_holds_nobody_up(server: StudyServer) -> 
         assert _ask(server, "GET", "/")[0] == 200
 
 
+def test_a_browser_that_goes_away_is_no_trouble(server: StudyServer, capfd: pytest.CaptureFixture[str]) -> None:
+    for _ in range(3):
+        with socket.create_connection(("127.0.0.1", server.server_port)) as rude:
+            rude.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset, no goodbye
+            rude.sendall(b"POST /answers HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n")
+            rude.sendall(b"Content-Length: 100\r\n\r\n")
+    assert _ask(server, "GET", "/")[0] == 200
+    assert capfd.readouterr().err == ""
+
+
 def _answers(study: Study, people: int, favourite: str, share: float) -> list[Answer]:
     """Everyone answers everything; the first `share` of items for the favourite, the others for someone else."""
     found = []
@@ -213,14 +225,14 @@ def test_wilsons_interval() -> None:
 
 
 def test_win_rates_are_shares_with_intervals(study: Study) -> None:
-    few = win_rates(study, _answers(study, 2, "two", 0.75))
+    few = win_rates(options_of(study), _answers(study, 2, "two", 0.75))
     assert few[0].row == "two"
     assert (few[0].rate, few[0].n) == (0.75, 8)
     assert (few[0].low, few[0].high) == pytest.approx(wilson(6, 8))
     answers = _answers(study, 4, "two", 0.75) + [
         replace(answer, participant=f"{9:032x}") for answer in _answers(study, 1, "three", 1.0)
     ]
-    many = win_rates(study, answers)
+    many = win_rates(options_of(study), answers)
     two = next(rate for rate in many if rate.row == "two")
     assert two.rate == pytest.approx(12 / 20)
     assert two.low < two.rate < two.high

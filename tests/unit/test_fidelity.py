@@ -44,12 +44,30 @@ P-g two discriminators, one step: here
 P-h drawn landmarks: test_ops_landmarks.py test_one_channel_between_minus_one_and_one_that_holds_every_landmark,
     test_width_changes_only_the_thickness
 
+GFLA
+G-a shapes of flows and masks: test_models_gfla.py test_shapes_at_256_pixels, test_shapes_for_market
+G-b patches: test_ops_attention.py test_zero_flow_reads_whole_pixels, test_blocks_are_what_the_definition_says,
+    test_far_outside_lies_the_edge
+G-c kernels as maps: test_ops_attention.py test_kernels_lie_in_a_patch_row_by_row
+G-d a constant: test_ops_attention.py test_a_constant_becomes_its_share_of_the_patch
+G-e Gaussian resampling: test_ops_resample.py test_gaussian_keeps_constants_and_blurs
+G-f affine regularisation: test_losses_sampling.py test_affine_flows_cost_nothing_however_large,
+    test_affine_residual_is_that_of_a_fit_to_every_patch
+G-g sampling correctness: test_losses_sampling.py test_the_right_flow_costs_nothing_bilinearly,
+    test_the_best_match_may_be_anywhere
+G-h masks: test_models_gfla.py test_a_mask_of_one_paints_and_of_zero_takes_what_was_attended
+G-i counts: test_parameter_counts.py
+G-j the first stage: test_losses_sampling.py test_flow_losses_teach_the_flow_estimator_only
+G-k kernels add up to 1: test_models_gfla.py test_kernels_add_up_to_one_and_masks_are_shares
+G-l maps of joints: test_ops_poses.py test_gaussians_peak_at_their_joint_and_missing_joints_are_zero
+
 Baselines
 B-a official weights give official outputs: test_convert_golden.py; at other sizes: test_convert_star.py, and
     test_other_sizes_convert_and_compute_the_same of each test_models_*.py
 B-b image pool: test_train_pool.py test_pool_reproduces_the_official_code
 B-c StarGAN's targets: test_data_pairs.py test_stargan_s_targets_keep_hair_colours_exclusive
 B-d shifts come before scales: test_models_munit.py test_shifts_come_before_scales
+B-e poses of single pixels: test_ops_poses.py test_points_are_single_pixels
 B-f, B-g, L-a, L-b, L-c: test_losses_fidelity.py
 """
 

@@ -146,6 +146,13 @@ ROWS = [
     Row("Intr-Flow", "flow net", 29_338_189, part("intrflow_fashion_256", "flow_net")),
     Row("Intr-Flow", "market, generator", 7_255_107, part("intrflow_market_128", "renderer", "head")),
     Row("Intr-Flow D", "24 channels, batch norm", 2_787_137, d("intrflow_d_256")),
+    Row("Def-GAN G", "fashion", 82_080_611, g("posedefgan_fashion_256")),
+    Row("Def-GAN G", "market", 61_109_085, g("posedefgan_market_128")),
+    Row("Def-GAN D", "fashion", 2_803_782, d("posedefgan_d_256")),
+    Row("Appearance Flow", "car", 93_035_844, g("appflow_car_224")),
+    Row("Appearance Flow", "encoder", 51_948_320, part("appflow_car_224", "encoder", "turn")),
+    Row("Appearance Flow", "flow", 35_151_122, part("appflow_car_224", "flow")),
+    Row("Appearance Flow", "mask", 5_936_402, part("appflow_car_224", "foreground")),
     Row("PortraitGAN D", "512 and 256 px", 2 * 2_764_737, d("portraitgan_d_512")),
 ]
 

@@ -1,0 +1,193 @@
+"""Scores of sets of pictures against what one would run instead: Frechet distance, its memory, one pass for all.
+
+Distances go from features in memory to the number, moments included. The peers are pytorch-fid's own function and
+scipy's matrix root. Passes read two folders of drawn pictures; they need the weights of the FID network and of LPIPS
+(`geotrans download --with-metrics`), and are left out where these are missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import scipy.linalg
+import torch
+from interleaved import column, timed
+from torch import Tensor
+
+from eval.folders import evaluate_folders
+from eval.metrics.frechet import FeatureSet, frechet_distance, frechet_with_error
+from eval.networks import Networks
+from geotrans.data.synthface import synthface
+from geotrans.ops.images import write_image
+
+DIM = 2048
+METRICS = ("fid", "kid", "precision", "recall", "lpips")
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3, help="of timing (default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=1, help="threads of PyTorch (default: %(default)s)")
+    parser.add_argument("--pictures", type=int, default=24, help="in each folder (default: %(default)s)")
+    parser.add_argument("--only", choices=["distance", "memory", "passes"], help="only this part")
+    parser.add_argument("--peak", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    if options.peak:
+        print(_peak(options.peak))
+        return
+    print(f"{options.rounds} rounds, {options.threads} threads; CPU seconds: other work on the machine counts less")
+    parts: dict[str, Callable[[], None]] = {
+        "distance": lambda: _distances(options),
+        "memory": lambda: _memory(),
+        "passes": lambda: _passes(options),
+    }
+    for name, run in parts.items():
+        if options.only in (None, name):
+            run()
+
+
+def _features(n: int, seed: int) -> Tensor:
+    """Features whose variances fall off as those of a trained network do."""
+    draw = torch.Generator().manual_seed(seed)
+    scale = torch.logspace(0, -2, DIM)
+    mix = torch.linalg.qr(torch.randn(DIM, DIM, generator=torch.Generator().manual_seed(0)))[0]
+    return (torch.randn(n, DIM, generator=draw) * scale) @ mix + 0.01 * seed
+
+
+def _set(features: Tensor) -> FeatureSet:
+    filled = FeatureSet()
+    for block in features.split(50):
+        filled.add(block)
+    return filled
+
+
+def _by_pytorch_fid(a: np.ndarray, b: np.ndarray) -> float:
+    from pytorch_fid.fid_score import calculate_frechet_distance
+
+    moments = [(x.mean(0), np.cov(x, rowvar=False)) for x in (a, b)]
+    return float(calculate_frechet_distance(*moments[0], *moments[1]))
+
+
+def _by_scipy(a: np.ndarray, b: np.ndarray) -> float:
+    (mean_a, cov_a), (mean_b, cov_b) = ((x.mean(0), np.cov(x, rowvar=False)) for x in (a, b))
+    root = scipy.linalg.sqrtm(cov_a @ cov_b).real
+    return float(((mean_a - mean_b) ** 2).sum() + np.trace(cov_a + cov_b - 2 * root))
+
+
+def _distances(options: argparse.Namespace) -> None:
+    for n in (500, 5000):
+        a, b = _features(n, 1), _features(n, 2)
+        x, y = (rows.double().numpy() for rows in (a, b))
+        values: dict[str, float] = {}
+
+        def keep(name: str, run: Callable[[], float], into: dict[str, float] = values) -> Callable[[], None]:
+            def call() -> None:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # scipy's, about singular matrices
+                    into[name] = run()
+
+            return call
+
+        ways = {
+            "pytorch-fid": keep("pytorch-fid", lambda x=x, y=y: _by_pytorch_fid(x, y)),  # type: ignore[misc]
+            "scipy.linalg.sqrtm": keep("scipy.linalg.sqrtm", lambda x=x, y=y: _by_scipy(x, y)),  # type: ignore[misc]
+            "geotrans": keep("geotrans", lambda a=a, b=b: frechet_distance(_set(a), _set(b))),  # type: ignore[misc]
+            "geotrans with interval": keep(
+                "geotrans with interval",
+                lambda a=a, b=b: frechet_with_error(_set(a), _set(b))[0],  # type: ignore[misc]
+            ),
+        }
+        print(f"\nFrechet distance of {n} and {n} features of {DIM}")
+        _table(ways, options)
+        print("  " + ", ".join(f"{name} {value:.8g}" for name, value in values.items()))
+
+
+def _table(ways: Mapping[str, Callable[[], None]], options: argparse.Namespace) -> None:
+    times = timed(ways, options.rounds, torch.device("cpu"))
+    for name in times:
+        print(f"  {name:26s}{column(times, name)}")
+
+
+def _memory() -> None:
+    print(f"\nPeak memory beyond the start, one side of {DIM} features that come in batches of 50")
+    for n in (5_000, 50_000):
+        for way in ("streamed", "kept"):
+            command = [sys.executable, sys.argv[0], "--peak", f"{way} {n}"]
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            print(f"  {way:10s} N = {n:6d} {float(done.stdout):8.0f} MB")
+
+
+def _peak(what: str) -> float:
+    """Megabytes that moments need: streamed, or of an array of all features, as other packages keep them."""
+    way, count = what.split()
+    n = int(count)
+    draw = torch.Generator().manual_seed(0)
+    np.cov(np.random.default_rng(0).random((4, 3)), rowvar=False)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    if way == "streamed":
+        features = FeatureSet()
+        for start in range(0, n, 50):
+            features.add(torch.rand(50, DIM, generator=draw), [str(i) for i in range(start, start + 50)])
+        features.moments()
+    else:
+        rows = np.empty((n, DIM))
+        for start in range(0, n, 50):
+            rows[start : start + 50] = torch.rand(50, DIM, generator=draw).numpy()
+        np.cov(rows, rowvar=False)
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**10
+
+
+def _passes(options: argparse.Namespace) -> None:
+    networks = Networks()
+    for network in ("inception_fid", "lpips_alex"):
+        if why := networks.missing(network):
+            print(f"\npasses left out: {why}")
+            return
+    with tempfile.TemporaryDirectory() as folder:
+        made, real = Path(folder) / "made", Path(folder) / "real"
+        faces = synthface(split="test", resolution=128).batch(range(options.pictures))
+        assert faces.truth is not None
+        for place, pictures in ((made, faces.image), (real, faces.truth)):
+            for i, picture in enumerate(pictures):
+                write_image(place / f"{i:03d}.png", picture)
+
+        def score(*metrics: str) -> None:
+            evaluate_folders(made, real, metrics=metrics, networks=networks, progress=False)
+
+        ways = {
+            "one after the other": lambda: [score(name) for name in METRICS] and None,
+            "all at once": lambda: score(*METRICS),
+            "pytorch-fid and lpips": lambda: _by_packages(made, real),
+        }
+        print(f"\n{', '.join(METRICS)} of {options.pictures} and {options.pictures} pictures of 128 pixels")
+        _table(ways, options)
+        print("  pytorch-fid and lpips: fid and lpips alone, one pair after the other")
+
+
+def _by_packages(made: Path, real: Path) -> None:
+    import lpips
+    from pytorch_fid.fid_score import calculate_fid_given_paths
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        calculate_fid_given_paths([str(made), str(real)], 50, "cpu", 2048, num_workers=0)
+        distance = lpips.LPIPS(net="alex", verbose=False).eval()
+    from geotrans.ops.images import read_image
+
+    with torch.no_grad():
+        for path in sorted(made.iterdir()):
+            distance(read_image(path), read_image(real / path.name))
+
+
+if __name__ == "__main__":
+    main()

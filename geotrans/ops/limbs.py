@@ -1,0 +1,133 @@
+"""A body as ten rigid parts: where each part of a pose goes in another, and which pixels it covers.
+
+Paper: Siarohin et al., "Deformable GANs for Pose-based Human Image Generation", CVPR 2018, Sec. 3.2. Differences from
+the paper: the sizes of the parts, which it leaves open, are the constants below.
+
+Convention, for every function: joints are (B, 18, 2), OpenPose's in its order, (x, y) in [-1, 1] at the picture's outer
+edges; NaN in what is missing. The parts are the torso, the head, and eight limbs: thighs, shins, upper arms, forearms,
+the right one of each first.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from geotrans.ops.warp import identity_grid
+
+PARTS = 10
+PEAK = 0.1  # a map that stays below it shows no joint
+
+_TORSO = (8, 11, 5, 2)  # right and left hip, left and right shoulder
+_FACE = (0, 14, 15, 16, 17)  # nose, eyes, ears
+_SHOULDERS = (2, 5)
+_LIMBS = ((8, 9), (11, 12), (9, 10), (12, 13), (2, 3), (5, 6), (3, 4), (6, 7))
+_BEYOND = (0.1, 0.1, 0.3, 0.3, 0.1, 0.1, 0.3, 0.3)  # how far a limb reaches past its second joint, in its lengths
+_BEFORE = 0.1  # and before its first
+_HALF_WIDTH = 0.2  # of a limb, in lengths of the torso
+_HEAD = 0.42  # by how much the head's box is larger than its joints', in lengths of the torso
+
+
+def joints_of(maps: Tensor) -> Tensor:
+    """The place of the largest value of each map (B, J, H, W), (B, J, 2); NaN where no value reaches `PEAK`.
+
+    The inverse of `ops.poses.pose_maps`, to the pixel.
+    """
+    height, width = maps.shape[2:]
+    peak, index = maps.to(torch.promote_types(maps.dtype, torch.float32)).flatten(2).max(2)
+    column, row = (index % width).to(peak.dtype), torch.div(index, width, rounding_mode="floor").to(peak.dtype)
+    joints = torch.stack([(2 * column + 1) / width - 1, (2 * row + 1) / height - 1], dim=2)
+    return torch.where(peak[..., None] < PEAK, torch.nan, joints)
+
+
+def part_transforms(source: Tensor, target: Tensor, height: int, width: int) -> Tensor:
+    """For each part the affine map from its places in the target to those in the source, (B, 10, 2, 3), normalised.
+
+    The best fit to the part's points: the torso's four joints; those of the face that both poses show, and the
+    shoulders; a limb's corners. NaN where a part cannot be told, because joints of it are missing in either pose.
+
+    Args:
+        source: joints of the source.
+        target: joints of the target.
+        height: of the picture, in pixels: limbs are rectangles there.
+        width: of the picture.
+    """
+    torso = [_fit(target[:, _TORSO], source[:, _TORSO])]
+    head = (*_FACE, *_SHOULDERS)
+    both = (target[:, head] + source[:, head]).isfinite().all(2)
+    counted = both & both[:, : len(_FACE)].any(1, keepdim=True)
+    face = [_fit(target[:, head], source[:, head], counted)]
+    corners = zip(limb_corners(target, height, width), limb_corners(source, height, width), strict=True)
+    fits = torch.stack([*torso, *face, *[_fit(*pair) for pair in corners]], dim=1)
+    told = (_torso_length(source, height, width) * _torso_length(target, height, width)).isfinite()
+    return torch.where(told[:, None, None, None], fits, torch.nan)
+
+
+def part_masks(joints: Tensor, height: int, width: int) -> Tensor:
+    """Which pixels each part covers, (B, 10, H, W) in {0, 1}; nothing of a part whose joints are missing.
+
+    The torso's mask is the whole picture, so that the background moves with it; the head's is a box around its joints,
+    a limb's the rectangle between its corners.
+    """
+    grid = identity_grid(height, width, device=joints.device, dtype=joints.dtype)[0]  # (H, W, 2)
+    torso = _torso_length(joints, height, width)
+    whole = torch.ones(len(joints), height, width, device=joints.device, dtype=torch.bool)
+    face = joints[:, _FACE]
+    low = face.nan_to_num(nan=torch.inf).amin(1) - _HEAD * torso[:, None] * _unit(height, width, joints)
+    high = face.nan_to_num(nan=-torch.inf).amax(1) + _HEAD * torso[:, None] * _unit(height, width, joints)
+    box = ((grid >= low[:, None, None]) & (grid <= high[:, None, None])).all(3)
+    limbs = [_inside(grid, corners) for corners in limb_corners(joints, height, width)]
+    masks = torch.stack([whole, box, *limbs], dim=1)
+    return (masks & torso.isfinite()[:, None, None, None]).to(joints.dtype)
+
+
+def limb_corners(joints: Tensor, height: int, width: int) -> list[Tensor]:
+    """The corners of each limb's rectangle, (B, 4, 2) in order around it; NaN where one of its joints is missing."""
+    unit = _unit(height, width, joints)
+    half = _HALF_WIDTH * _torso_length(joints, height, width)[:, None]
+    corners: list[Tensor] = []
+    for (first, second), beyond in zip(_LIMBS, _BEYOND, strict=True):
+        start, end = joints[:, first] / unit, joints[:, second] / unit  # in pixels
+        along = end - start
+        across = torch.stack([-along[:, 1], along[:, 0]], dim=1)
+        across = half * across / across.norm(dim=1, keepdim=True).clamp_min(1e-6)
+        start, end = start - _BEFORE * along, end + beyond * along
+        corners.append(torch.stack([start + across, start - across, end - across, end + across], dim=1) * unit)
+    return corners
+
+
+def _unit(height: int, width: int, like: Tensor) -> Tensor:
+    """One pixel in normalised units, (x, y)."""
+    return like.new_tensor([2 / width, 2 / height])
+
+
+def _torso_length(joints: Tensor, height: int, width: int) -> Tensor:
+    """From hip to shoulder, in pixels, the root mean square of both sides, (B,); NaN where a joint is missing."""
+    right_hip, left_hip, left_shoulder, right_shoulder = (joints[:, joint] for joint in _TORSO)
+    sides = torch.stack([right_hip - right_shoulder, left_hip - left_shoulder], dim=1) / _unit(height, width, joints)
+    return sides.square().sum(2).mean(1).sqrt()
+
+
+def _fit(places: Tensor, wanted: Tensor, counted: Tensor | None = None) -> Tensor:
+    """The affine map (B, 2, 3) that takes places (B, P, 2) nearest to the wanted ones, of the points that count.
+
+    NaN where they do not determine it.
+    """
+    points, wanted = torch.cat([places, torch.ones_like(places[..., :1])], dim=2).double(), wanted.double()
+    if counted is not None:
+        points, wanted = (torch.where(counted[..., None], x, 0.0) for x in (points, wanted))
+    known = (points.isfinite().all(2) & wanted.isfinite().all(2)).all(1)
+    points, wanted = (torch.where(known[:, None, None], x, 0.0) for x in (points, wanted))
+    system = points.mT @ points
+    told = known & (torch.linalg.det(system).abs() > 1e-9)
+    eye = torch.eye(3, device=places.device, dtype=torch.float64)
+    solved: Tensor = torch.linalg.solve(torch.where(told[:, None, None], system, eye), points.mT @ wanted)
+    return torch.where(told[:, None, None], solved.mT, torch.nan).to(places.dtype)
+
+
+def _inside(grid: Tensor, corners: Tensor) -> Tensor:
+    """Which points (H, W, 2) lie inside a convex shape with corners (B, 4, 2): (B, H, W). None inside one of NaN."""
+    edges = corners.roll(-1, dims=1) - corners
+    from_corner = grid[None, None] - corners[:, :, None, None]  # (B, 4, H, W, 2)
+    side = edges[:, :, None, None, 0] * from_corner[..., 1] - edges[:, :, None, None, 1] * from_corner[..., 0]
+    return (side >= 0).all(1) | (side <= 0).all(1)
