@@ -107,6 +107,7 @@ def test_fid_equals_pytorch_fid(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_fid_of_folders_is_that_of_features(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    needs(inception.WEIGHTS)
     monkeypatch.setattr("eval.metrics.frechet._warned", {"inception_fid"})
     names = ("made", "real")
     for name, part in zip(names, (paths(0, 60), paths(-60, None)), strict=True):
