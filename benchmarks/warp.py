@@ -1,6 +1,6 @@
 """How fast the library samples along a flow, next to the usual published form: a mesh grid in every call, grid_sample.
 
-Images (3 channels) and features (64): the one warp of the library, the gathering of rows of pixels that attention is
+Images (3 channels) and features (64): the one warp of the library, the bilinear samples that attention is
 made of, and the two wider samplers, with Gaussian resampling next to a loop over its 16 pixels.
 """
 
@@ -24,11 +24,15 @@ def bilinear_case(batch: int, channels: int, side: int) -> Case:
 
     def case(device: torch.device) -> Mapping[str, Way]:
         image, flow = example(batch, channels, side, device)
+        last = image.detach().to(memory_format=torch.channels_last).requires_grad_()
         return {
             "mesh grid, grid_sample": Way(lambda: published(image, flow), [image, flow]),
             "warp": Way(lambda: warp(image, flow), [image, flow]),
-            "gathered rows": Way(lambda: bilinear(image, *positions(flow, image)), [image, flow]),
+            "bilinear": Way(lambda: bilinear(image, *positions(flow, image)), [image, flow]),
+            "warp, channels last": Way(lambda: warp(last, flow), [last, flow]),
+            "bilinear, channels last": Way(lambda: bilinear(last, *positions(flow, last)), [last, flow]),
             "linearized": Way(lambda: resample_linearized(image, flow), [image, flow]),
+            "linearized, channels last": Way(lambda: resample_linearized(last, flow), [last, flow]),
         }
 
     return case

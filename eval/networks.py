@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from geotrans.factory import create_feature
-from geotrans.features import facenet, mediapipe, vgg
+from geotrans.features import facenet, inception_torchvision, mediapipe, vgg
 from geotrans.features.external import PublishedWeights
 from geotrans.features.inception import fetch_inception
 from geotrans.features.lpips import Net, fetch_lpips, lpips_distance
@@ -20,6 +20,7 @@ Distance = Callable[[Tensor, Tensor], Tensor]
 
 # Files of weights that other projects publish, by the name of the feature that reads them.
 FILES: dict[str, PublishedWeights] = {
+    "inception_torchvision": inception_torchvision.WEIGHTS,
     "vgg16": vgg.WEIGHTS[16],
     "vgg19": vgg.WEIGHTS[19],
     **{f"facenet_{people}{way}": file for people, file in facenet.WEIGHTS.items() for way in ("", "_aligned")},

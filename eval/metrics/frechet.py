@@ -1,9 +1,10 @@
 """The Frechet distance between two sets of features, and the metrics made of it.
 
-Dowson and Landau 1982, eq. 4: |m1 - m2|^2 + tr(S1) + tr(S2) - 2 tr((S1 S2)^1/2), with unbiased covariances. Three
+Dowson and Landau 1982, eq. 4: |m1 - m2|^2 + tr(S1) + tr(S2) - 2 tr((S1 S2)^1/2), with unbiased covariances. Four
 metrics are this distance in different features, and none compares with another:
 
     fid             pytorch-fid's Inception: what papers call FID
+    fid_gfla        torchvision's Inception, ImageNet's colours undone: what GFLA reports as FID
     fid_vggface2    FaceNet trained on VGGFace2: the distance between faces that SPM reports
     frechet         the network that the protocol names as its judge; on drawings it needs no download
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -21,7 +23,7 @@ from eval.metrics.sets import SIDES, Z95, Influence, Rows, SetMetric, Side, stan
 from registry import register_metric
 
 ADVISED = 2048
-_BLOCK = 512
+_BLOCK = 2048  # rows to a product: small ones are slow
 _NULL = 1e-12  # of the largest eigenvalue: below it, a direction in which a side does not vary
 _log = logging.getLogger(__name__)
 _warned: set[str] = set()
@@ -98,24 +100,26 @@ class FeatureSet:
 
     def _await(self, rows: Tensor) -> None:
         self._waiting.append(rows)
-        if self.n >= self.dim and sum(map(len, self._waiting)) >= _BLOCK:  # blocks: a product each is slow
+        if self.n >= self.dim and sum(map(len, self._waiting)) >= _BLOCK:
             self._fold()
 
     def _fold(self) -> None:
         if self._waiting:
             rows = torch.cat(self._waiting)
             centre = rows.mean(0)
-            self._combine(len(rows), centre, (rows - centre).T @ (rows - centre))
+            centred = (rows - centre).numpy()
+            self._combine(len(rows), centre, torch.from_numpy(centred.T @ centred))  # numpy knows it to be symmetric
             self._waiting = []
 
     def _combine(self, n: int, mean: Tensor, scatter: Tensor) -> None:
         """Chan, Golub and LeVeque 1983: moments of the union of two sets."""
         if not self._folded:
-            self._folded, self._mean, self._scatter = n, mean, scatter
+            self._folded, self._mean, self._scatter = n, mean, scatter.clone()
             return
         total = self._folded + n
         step = mean - self._mean
-        self._scatter = self._scatter + scatter + torch.outer(step, step) * (self._folded * n / total)
+        self._scatter += scatter
+        self._scatter.addr_(step, step, alpha=self._folded * n / total)
         self._mean = self._mean + step * (n / total)
         self._folded = total
 
@@ -126,13 +130,26 @@ class _Gaussian:
     def __init__(self, features: FeatureSet) -> None:
         self.features = features
         self.covariance: Tensor | None = None
+        self._rows: Tensor | None = None
         if features.n < features.dim:
             rows = features.sample()[1]
             self.mean = rows.mean(0)
-            self.factor = ((rows - self.mean) / (features.n - 1) ** 0.5).T  # (D, n)
+            self._rows = ((rows - self.mean) / (features.n - 1) ** 0.5).T  # (D, n)
         else:
             self.mean, self.covariance = features.moments()
-            self.factor = _root(self.covariance)
+
+    @property
+    def columns(self) -> int:
+        """Of `factor`."""
+        return self.features.dim if self._rows is None else self._rows.shape[1]
+
+    @cached_property
+    def factor(self) -> Tensor:
+        """F (D, columns) with F F^T the covariance."""
+        if self._rows is not None:
+            return self._rows
+        assert self.covariance is not None
+        return _root(self.covariance)
 
     def trace(self) -> Tensor:
         return self.factor.square().sum() if self.covariance is None else self.covariance.trace()
@@ -150,7 +167,6 @@ class _Gaussian:
 
 
 def _root(covariance: Tensor) -> Tensor:
-    """F (D, D) with F F^T the covariance."""
     lower: Tensor
     lower, failed = torch.linalg.cholesky_ex(covariance)
     if failed:
@@ -201,7 +217,7 @@ def _fitted(a: FeatureSet, b: FeatureSet) -> tuple[_Gaussian, _Gaussian]:
             raise ValueError(f"a Frechet distance needs at least 2 images a side, got {features.n}")
     if a.dim != b.dim:
         raise ValueError(f"expected features of one size, got {a.dim} and {b.dim}")
-    first, second = sorted((_Gaussian(a), _Gaussian(b)), key=lambda gaussian: gaussian.factor.shape[1])
+    first, second = sorted((_Gaussian(a), _Gaussian(b)), key=lambda gaussian: gaussian.columns)
     return first, second
 
 
@@ -267,6 +283,15 @@ def fid() -> FrechetMetric:
     The Inception of 2015-12-05 with TensorFlow's weights, 2048 features, pictures resized to 299 as pytorch-fid does.
     """
     return FrechetMetric("inception_fid")
+
+
+@register_metric(1, "", False, needs=("real", "network.inception_torchvision"))
+def fid_gfla() -> FrechetMetric:
+    """FID as GFLA reports it: Frechet distance in pool features of torchvision's Inception, other numbers than `fid`.
+
+    GFLA takes as real all training pictures of its size; that is up to the protocol.
+    """
+    return FrechetMetric("inception_torchvision")
 
 
 @register_metric(1, "", False, needs=("real", "network.facenet_vggface2"))

@@ -64,7 +64,7 @@ class GlobalAttention(nn.Module):
 
     def forward(self, source: Tensor, target: Tensor) -> Tensor:
         query, key, value = (x.flatten(2).mT for x in (self.query(target), self.key(source), source))
-        seen = F.scaled_dot_product_attention(query, key, value, scale=1.0)
+        seen = F.scaled_dot_product_attention(query, key, value.to(query), scale=1.0)
         return target + self.gain * seen.mT.view_as(target)
 
 

@@ -19,7 +19,7 @@ from geotrans.layers.attention import BilinearSampling, GlobalAttention, LocalAt
 from geotrans.layers.convert import build, count, drop_stale, shape_of
 from geotrans.layers.preactivation import DecoderBlock, EdgeConv, FeatureEncoder, PreResBlock, initialise
 from geotrans.ops.attention import Scale
-from geotrans.ops.condition import structure_map
+from geotrans.ops.condition import structure_pair
 from geotrans.ops.flow import from_pixels, resize
 from geotrans.ops.warp import warp
 from geotrans.types import Condition, ConditionSpec, Translation
@@ -101,7 +101,7 @@ class GFLA(Generator):
 
     def forward(self, image: Tensor, target: Condition, source: Condition | None = None) -> Translation:
         check_sides(image, self.cfg.flow_layers if _moves(self.cfg) else self.cfg.layers)
-        wanted, shown = (structure_map(self.cfg.condition, condition, image) for condition in (target, source))
+        wanted, shown = structure_pair(self.cfg.condition, target, source, image)
         everything = torch.cat([image, shown, wanted], dim=1)
         features = self.source(image)[::-1] if self.cfg.sampling != "none" else []
         motions = [motion[0] for motion in self.flow_net(everything)] if _moves(self.cfg) else []
@@ -205,7 +205,7 @@ class Renderer(nn.Module):
                     continue
                 motion, name = motions[number][scale], self._name(scale, number)
                 moved, kernels = sampler(source, hidden, motion.flow)
-                taken.append(torch.lerp(hidden, moved, motion.visible))  # Eq. 10
+                taken.append(hidden + motion.visible * (moved - hidden))  # Eq. 10
                 parts |= {f"flow_{name}": motion.flow, f"mask_{name}": 1 - motion.visible, f"attended_{name}": moved}
                 if kernels is not None:
                     parts[f"kernels_{name}"] = kernels

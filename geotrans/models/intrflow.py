@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from geotrans.base import Generator
 from geotrans.layers.convert import build, count, keep_statistics, shape_of
 from geotrans.models.patchgan import PatchGAN, PatchGANConfig, convert_patchgan
-from geotrans.ops.condition import structure_map
+from geotrans.ops.condition import structure_pair
 from geotrans.ops.flow import from_pixels
 from geotrans.ops.warp import warp
 from geotrans.types import Condition, ConditionSpec, Translation
@@ -87,7 +87,7 @@ class IntrFlow(Generator):
 
     def forward(self, image: Tensor, target: Condition, source: Condition | None = None) -> Translation:
         self._check(image)
-        wanted, shown = (structure_map(self.cfg.condition, condition, image) for condition in (target, source))
+        wanted, shown = structure_pair(self.cfg.condition, target, source, image)
         flows, visibility = self.flow_net(torch.cat([shown, wanted], dim=1))
         flow = from_pixels(_double(PIXELS * flows[0]))
         logits = _double(visibility)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from geotrans.base import Discriminator, Generator
 from geotrans.layers.convert import build, count, drop_stale, keep_statistics, shape_of
 from geotrans.layers.normed import NormedConv, NormedResBlock, NormedUp, make_norm, needs_bias
-from geotrans.ops.condition import structure_map
+from geotrans.ops.condition import structure_map, structure_pair
 from geotrans.types import Condition, ConditionSpec, Critique, Translation
 from registry import register_discriminator, register_generator
 
@@ -64,7 +64,7 @@ class PATN(Generator):
         )
 
     def forward(self, image: Tensor, target: Condition, source: Condition | None = None) -> Translation:
-        wanted, shown = (structure_map(self.cfg.condition, condition, image) for condition in (target, source))
+        wanted, shown = structure_pair(self.cfg.condition, target, source, image)
         features, pose = self.image_encoder(image), self.pose_encoder(torch.cat([shown, wanted], dim=1))
         for block in self.blocks:
             features, pose = block(features, pose)

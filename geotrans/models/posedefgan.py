@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from geotrans.base import Discriminator, Generator
-from geotrans.ops.condition import structure_map
+from geotrans.ops.condition import structure_map, structure_pair
 from geotrans.ops.limbs import PARTS, joints_of, part_masks, part_transforms
 from geotrans.ops.transforms import affine
 from geotrans.ops.warp import warp
@@ -76,7 +76,7 @@ class PoseDefGAN(Generator):
                 f"image: expected height and width to be multiples of {2**self.cfg.layers}, got "
                 f"{tuple(image.shape[2:])}; resize it"
             )
-        wanted, shown = (structure_map(self.cfg.condition, condition, image) for condition in (target, source))
+        wanted, shown = structure_pair(self.cfg.condition, target, source, image)
         seen, poses = self.appearance(torch.cat([image, shown], dim=1)), self.pose(wanted)
         transforms, joints = _transforms(shown, wanted)
         for level in range(min(self.cfg.deformed, self.cfg.layers)):

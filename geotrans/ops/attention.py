@@ -61,7 +61,7 @@ def content_sample(source: Tensor, flow: Tensor, kernels: Tensor, *, scale: Scal
         raise ValueError(f"scale: expected 'mean' or 'sum', got {scale!r}")
     column, right = split(x, source.shape[3], size)
     row, below = split(y, source.shape[2], size)
-    weights = kernels.reshape(len(x), size, size, *x.shape[1:])
+    weights = kernels.to(torch.promote_types(kernels.dtype, x.dtype)).reshape(len(x), size, size, *x.shape[1:])
     weights = _interpolate(weights, below, 1)
     weights = _interpolate(weights, right, 2)  # (B, size + 1, size + 1, H, W)
     taps = torch.arange(size + 1, device=flow.device)[:, None, None] - size // 2
@@ -111,4 +111,6 @@ def _interpolate(weights: Tensor, share: Tensor, dim: int) -> Tensor:
         share: (B, H, W), what the next pixel gets.
     """
     zero = torch.zeros_like(weights.narrow(dim, 0, 1))
-    return torch.lerp(torch.cat([weights, zero], dim), torch.cat([zero, weights], dim), share[:, None, None])
+    return torch.lerp(
+        torch.cat([weights, zero], dim), torch.cat([zero, weights], dim), share[:, None, None].to(weights)
+    )

@@ -36,6 +36,19 @@ def structure_map(spec: ConditionSpec, condition: Condition | None, image: Tenso
     return structure
 
 
+def structure_pair(
+    spec: ConditionSpec, target: Condition, source: Condition | None, image: Tensor
+) -> tuple[Tensor, Tensor]:
+    """`structure_map` of the wanted condition and of the source's, for models that need both.
+
+    Raises:
+        ValueError: one is missing or has another shape.
+    """
+    if source is None:
+        raise ValueError("source: this model also reads the source's structure; pass source=Condition(structure=...)")
+    return structure_map(spec, target, image), structure_map(spec, source, image)
+
+
 def pick(spec: ConditionSpec, condition: Condition | None, have: ConditionSpec, style: Tensor | None) -> Condition:
     """The columns that `spec` reads out of a `condition` whose columns are `have`, and a style code if it has none.
 

@@ -2,7 +2,7 @@
 
 Convention, for every function: positions (x, y) are in pixels of the image that is read, pixel j at j, and may lie
 anywhere; outside, the image goes on with its edge pixels. Rows of pixels, not planes, are fetched and summed in one
-pass, so that no map larger than the output is made; with 64 channels and more that is also faster than `warp`.
+pass, so that no map larger than the output is made.
 Everything is differentiable once in image and weights, on any device and under `torch.compile`.
 """
 
@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from geotrans.ops.warp import check_flow
+from geotrans.ops.warp import check_flow, identity_grid, warp
+
+MANY = 64  # channels from which on rows of pixels are fetched faster than planes of them
 
 
 def positions(flow: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
@@ -75,6 +77,10 @@ def gather(image: Tensor, rows: Tensor, columns: Tensor, weights: Tensor) -> Ten
 
 def bilinear(image: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """The image at positions (x, y), (B, H, W) each: (B, C, H, W). The pixels of `warp` with border padding."""
+    if image.shape[1] < MANY:
+        grid = identity_grid(*x.shape[1:], device=x.device, dtype=x.dtype).permute(0, 3, 1, 2)
+        places = torch.stack([(2 * x + 1) / image.shape[3] - 1, (2 * y + 1) / image.shape[2] - 1], dim=1)
+        return warp(image, places - grid, padding="border")
     column, right = split(x, image.shape[3], 1)
     row, below = split(y, image.shape[2], 1)
     across, down = torch.stack([1 - right, right], dim=1), torch.stack([1 - below, below], dim=1)

@@ -13,14 +13,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from geotrans.ops.warp import identity_grid
+from geotrans.ops.transforms import affine
+from geotrans.ops.warp import identity_grid, warp
 
 PARTS = 10
+CROPS = 8
 PEAK = 0.1  # a map that stays below it shows no joint
 
 _TORSO = (8, 11, 5, 2)  # right and left hip, left and right shoulder
 _FACE = (0, 14, 15, 16, 17)  # nose, eyes, ears
 _SHOULDERS = (2, 5)
+_CROPPED_LIMBS = (4, 6, 5, 7, 0, 1)  # upper arm and forearm, right and left; thighs
 _LIMBS = ((8, 9), (11, 12), (9, 10), (12, 13), (2, 3), (5, 6), (3, 4), (6, 7))
 _BEYOND = (0.1, 0.1, 0.3, 0.3, 0.1, 0.1, 0.3, 0.3)  # how far a limb reaches past its second joint, in its lengths
 _BEFORE = 0.1  # and before its first
@@ -72,13 +75,38 @@ def part_masks(joints: Tensor, height: int, width: int) -> Tensor:
     grid = identity_grid(height, width, device=joints.device, dtype=joints.dtype)[0]  # (H, W, 2)
     torso = _torso_length(joints, height, width)
     whole = torch.ones(len(joints), height, width, device=joints.device, dtype=torch.bool)
-    face = joints[:, _FACE]
-    low = face.nan_to_num(nan=torch.inf).amin(1) - _HEAD * torso[:, None] * _unit(height, width, joints)
-    high = face.nan_to_num(nan=-torch.inf).amax(1) + _HEAD * torso[:, None] * _unit(height, width, joints)
+    low, high = _head_box(joints, height, width)
     box = ((grid >= low[:, None, None]) & (grid <= high[:, None, None])).all(3)
     limbs = [_inside(grid, corners) for corners in limb_corners(joints, height, width)]
     masks = torch.stack([whole, box, *limbs], dim=1)
     return (masks & torso.isfinite()[:, None, None, None]).to(joints.dtype)
+
+
+def part_crops(image: Tensor, joints: Tensor, height: int, width: int) -> Tensor:
+    """Pictures of eight parts, each brought upright into a frame of (height, width): (B, 8 * C, height, width).
+
+    The torso and the head, both upper arms and forearms, both thighs; 0 for a part that cannot be told. What VU-Net
+    reads looks off.
+
+    Args:
+        image: (B, C, H, W).
+        joints: of the image.
+    """
+    shape = (image.shape[2], image.shape[3])
+    limbs = limb_corners(joints, *shape)
+    right_hip, left_hip, left_shoulder, right_shoulder = (joints[:, joint] for joint in _TORSO)
+    torso = torch.stack([right_shoulder, left_shoulder, left_hip, right_hip], dim=1)
+    low, high = _head_box(joints, *shape)
+    head = torch.stack([low, torch.stack([high[:, 0], low[:, 1]], 1), high, torch.stack([low[:, 0], high[:, 1]], 1)], 1)
+    square = joints.new_tensor([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]])
+    identity = torch.eye(2, 3, device=joints.device, dtype=joints.dtype)
+    crops: list[Tensor] = []
+    for corners in (torso, head, *(limbs[limb] for limb in _CROPPED_LIMBS)):
+        fit = _fit(square.expand(len(corners), -1, -1), torch.where(corners.isfinite(), corners, torch.nan))
+        known = fit.isfinite().all(2).all(1)[:, None, None]
+        crop = warp(image, affine(torch.where(known, fit - identity, 0.0), height, width))
+        crops.append(crop * known[..., None].to(image.dtype))
+    return torch.cat(crops, dim=1)
 
 
 def limb_corners(joints: Tensor, height: int, width: int) -> list[Tensor]:
@@ -94,6 +122,13 @@ def limb_corners(joints: Tensor, height: int, width: int) -> list[Tensor]:
         start, end = start - _BEFORE * along, end + beyond * along
         corners.append(torch.stack([start + across, start - across, end - across, end + across], dim=1) * unit)
     return corners
+
+
+def _head_box(joints: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """The upper left and the lower right corner of the head, (B, 2) each; without a face, infinite and inside out."""
+    face = joints[:, _FACE]
+    room = _HEAD * _torso_length(joints, height, width)[:, None] * _unit(height, width, joints)
+    return face.nan_to_num(nan=torch.inf).amin(1) - room, face.nan_to_num(nan=-torch.inf).amax(1) + room
 
 
 def _unit(height: int, width: int, like: Tensor) -> Tensor:

@@ -81,11 +81,26 @@ def _slopes(image: Tensor, reach: int) -> Tensor:
 
     The image is known in every direction from `reach` pixels outside: further out all windows are alike.
     """
-    channels = image.shape[1]
     image = image.to(torch.promote_types(image.dtype, torch.float32))
-    ramp = torch.arange(-reach, reach + 1, device=image.device, dtype=image.dtype)
-    ramp = ramp / (ramp.square().sum() * len(ramp))
-    flat = torch.ones_like(ramp)
-    kernel = torch.stack([flat[:, None] * ramp, ramp[:, None] * flat])[:, None].repeat_interleave(channels, 0)
     grown = F.pad(image, (2 * reach,) * 4, mode="replicate")
-    return F.conv2d(grown.repeat(1, 2, 1, 1), kernel, groups=2 * channels)
+    steps = range(1, reach + 1)
+    along_x, along_y = _steps(grown, steps, 3), _steps(grown, steps, 2)
+    sums = [_total(along_x, 2 * reach + 1, 2), _total(along_y, 2 * reach + 1, 3)]
+    return torch.cat(sums, dim=1) / (2 * sum(step * step for step in steps) * (2 * reach + 1))
+
+
+def _steps(x: Tensor, steps: range, dim: int) -> Tensor:
+    """Around every place along `dim` the sum over steps of the step times the difference across it; shorter by them."""
+    reach = steps[-1]
+    kept = x.shape[dim] - 2 * reach
+    parts = [step * (x.narrow(dim, reach + step, kept) - x.narrow(dim, reach - step, kept)) for step in steps]
+    return torch.stack(parts).sum(0) if len(parts) > 1 else parts[0]
+
+
+def _total(x: Tensor, size: int, dim: int) -> Tensor:
+    """The sum of `size` neighbours along `dim`; shorter by size - 1."""
+    kept = x.shape[dim] - size + 1
+    total = x.narrow(dim, 0, kept).clone()
+    for start in range(1, size):
+        total += x.narrow(dim, start, kept)
+    return total

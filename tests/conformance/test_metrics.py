@@ -36,7 +36,8 @@ def _networks() -> Networks:
         return (a.float() - b.float()).abs().flatten(1).mean(1)
 
     features = {f"toy_{name}": feature(seed, dim) for seed, (name, dim) in enumerate(DIMS.items())}
-    features |= {"inception_fid": feature(9, 40), "facenet_vggface2": feature(10, 30)}
+    external = ("inception_fid", "inception_torchvision", "facenet_vggface2")
+    features |= {name: feature(9 + seed, 30 + seed) for seed, name in enumerate(external)}
     distances = {f"lpips_{net}": distance for net in ("alex", "vgg", "squeeze")}
     return Networks(features=features, distances=distances)  # type: ignore[arg-type]
 

@@ -187,7 +187,7 @@ def test_memory_does_not_grow_with_the_number_of_rows() -> None:
         waiting = sum(part.numel() for part in features._waiting)
         sizes.append(waiting + sum(part.numel() for part in features._some._parts))
     assert features.n == 15_000
-    assert max(sizes) < 64 * (2 * 2048 + 500 + 512)
+    assert max(sizes) < 64 * (2 * 2048 + 500 + 2048 + 500)
     names, rows = features.sample()
     assert (len(names), len(set(names)), rows.shape) == (2048, 2048, (2048, 64))
 

@@ -186,7 +186,8 @@ def test_poses_of_source_and_target_matter():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda m: m(picture(), maps(18)), r"Condition\.structure: expected shape \(1, 18, H, W\), got None"),
+        (lambda m: m(picture(), maps(18)), r"source: this model also reads the source's structure; pass source="),
+        (lambda m: m(picture(), maps(18), Condition()), r"expected shape \(1, 18, H, W\), got None"),
         (lambda m: m(picture(), maps(17), maps(18)), r"expected shape \(1, 18, H, W\), got \(1, 17, 64, 64\)"),
         (lambda m: m(picture(), maps(18, 32, 32), maps(18)), r"expected the image's size \(64, 64\), got \(32, 32\)"),
         (lambda m: m(picture(64, 48), maps(18), maps(18)), r"multiples of 32, got \(64, 48\)"),
@@ -349,3 +350,15 @@ def test_a_view_starts_from_the_wanted_side():
     assert (flow[0] - flow[1]).abs().max() > 1e-4
     with pytest.raises(ValueError, match=r"Condition\.view: expected shape \(1, 21\)"):
         model(image, Condition(view=views[:1]))
+
+
+@pytest.mark.parametrize("name", ["gfla_fashion_256", "gfla_bisample_256", "gfla_globalattn_256"])
+def test_trains_in_mixed_precision(name):
+    model, args = create_model(name, **SMALL), (picture(), maps(18), maps(18))
+    with torch.autocast("cpu", torch.bfloat16):
+        out = model(*args)
+    (out.image.float().square().mean() + out.image.float().mean()).backward()
+    gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+    assert gradients
+    assert all(gradient.isfinite().all() for gradient in gradients)
+    torch.testing.assert_close(out.image.float(), model(*args).image, atol=0.05, rtol=0.05)

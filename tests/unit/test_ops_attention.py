@@ -12,6 +12,12 @@ from geotrans.ops.warp import warp
 SIZES = range(1, 8)
 
 
+@pytest.fixture(autouse=True, params=["planes", "rows"])
+def way(request, monkeypatch):
+    """Bilinear samples have two ways, of which the number of channels chooses; every test goes both."""
+    monkeypatch.setattr("geotrans.ops.gather.MANY", 1_000 if request.param == "planes" else 1)
+
+
 def noise(*shape, dtype=torch.float64):
     return torch.randn(*shape, dtype=dtype)
 
@@ -192,6 +198,16 @@ def test_memory_format_and_type_are_the_sources():
     half = content_sample(source.bfloat16(), flow, kernels)
     assert half.dtype == torch.bfloat16
     torch.testing.assert_close(half.float(), plain, atol=0.01, rtol=0.01)
+
+
+@pytest.mark.parametrize("channels", [3, 80])
+def test_the_number_of_channels_chooses_the_way(channels, monkeypatch):
+    monkeypatch.undo()
+    source, flow = noise(2, channels, 6, 5), from_pixels(2 * noise(2, 2, 6, 5))
+    gathered = []
+    monkeypatch.setattr("geotrans.ops.gather.gather", lambda *args: gathered.append(args) or source)
+    bilinear(source, *positions(flow, source))
+    assert bool(gathered) == (channels >= 64)
 
 
 def test_a_sample_does_not_depend_on_its_batch():

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from geotrans.ops.limbs import PARTS, joints_of, limb_corners, part_masks, part_transforms
+from geotrans.ops.limbs import CROPS, PARTS, joints_of, limb_corners, part_crops, part_masks, part_transforms
 from geotrans.ops.poses import pose_maps
+from geotrans.ops.warp import identity_grid
 
 # A figure in a picture of 100 x 50 pixels (width x height twice as wide as high), arms and legs apart.
 FIGURE = [
@@ -105,3 +106,25 @@ def test_masks_of_missing_joints_are_empty():
     masks = part_masks(figure(4), HEIGHT, WIDTH)[0]
     assert [part for part in range(PARTS) if not masks[part].any()] == [8]
     assert not part_masks(figure(11), HEIGHT, WIDTH).any()  # no torso, no measure
+
+
+def test_crops_show_their_part_upright():
+    """Pictures of positions: a crop's corners show where the part's corners are."""
+    image = identity_grid(HEIGHT, WIDTH, dtype=torch.float64).permute(0, 3, 1, 2)
+    crops = part_crops(image, figure(), 32, 16).view(CROPS, 2, 32, 16)
+    torso, forearm = crops[0], crops[3]
+    for (row, column), joint in (((0, 0), 2), ((0, -1), 5), ((-1, -1), 11), ((-1, 0), 8)):
+        torch.testing.assert_close(torso[:, row, column], figure()[0, joint], atol=0.03, rtol=0)
+    corners = limb_corners(figure(), HEIGHT, WIDTH)[6][0]
+    for (row, column), corner in zip(((0, 0), (0, -1), (-1, -1), (-1, 0)), corners, strict=True):
+        torch.testing.assert_close(forearm[:, row, column], corner, atol=0.04, rtol=0)
+    elbow_to_wrist = figure()[0, 4] - figure()[0, 3]
+    down_the_crop = forearm[:, -1].mean(1) - forearm[:, 0].mean(1)
+    assert torch.cosine_similarity(down_the_crop, elbow_to_wrist, dim=0) > 0.99
+
+
+def test_crops_of_missing_parts_are_empty():
+    image = torch.ones(1, 3, HEIGHT, WIDTH, dtype=torch.float64)
+    crops = part_crops(image, figure(4, 0, 14, 15, 16, 17), 8, 8).view(CROPS, 3, 8, 8)
+    empty = [part for part in range(CROPS) if not crops[part].any()]
+    assert empty == [1, 3]  # the head, the right forearm

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from geotrans.ops.poses import pose_maps
+from geotrans.ops.poses import pose_maps, stick_figure
 
 
 def at(row, column, height=20, width=12):
@@ -60,3 +60,21 @@ def test_discs_hold_all_pixels_up_to_their_radius():
 def test_wrong_arguments_are_named(joints, options, message):
     with pytest.raises(ValueError, match=message):
         pose_maps(joints, 8, 8, **options)
+
+
+def test_a_stick_figure_has_its_sides_in_colours():
+    joints = torch.full((1, 18, 2), math.nan)
+    for joint, place in ((1, at(2, 6)), (2, at(2, 3)), (3, at(8, 3)), (5, at(2, 9)), (6, at(8, 9))):
+        joints[0, joint] = torch.tensor(place)
+    figure = stick_figure(joints, 20, 12, line_width=0.05)
+    assert figure.shape == (1, 3, 20, 12)
+    lit = [set(map(tuple, (channel > 0.5).nonzero().tolist())) for channel in figure[0]]
+    assert lit[0] == {(2, column) for column in range(3, 10)}  # shoulder to neck to shoulder
+    assert lit[1] == {(row, 3) for row in range(2, 9)}  # right upper arm
+    assert lit[2] == {(row, 9) for row in range(2, 9)}
+    assert figure.min() == -1
+    assert (stick_figure(torch.full((2, 18, 2), math.nan), 20, 12) == -1).all()
+    with pytest.raises(ValueError, match=r"joints: expected shape \(B, 18, 2\), got \(1, 17, 2\)"):
+        stick_figure(joints[:, :17], 20, 12)
+    with pytest.raises(ValueError, match=r"line_width: expected a positive share of the height, got 0\.0"):
+        stick_figure(joints, 20, 12, line_width=0.0)

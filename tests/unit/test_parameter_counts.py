@@ -153,6 +153,8 @@ ROWS = [
     Row("Appearance Flow", "encoder", 51_948_320, part("appflow_car_224", "encoder", "turn")),
     Row("Appearance Flow", "flow", 35_151_122, part("appflow_car_224", "flow")),
     Row("Appearance Flow", "mask", 5_936_402, part("appflow_car_224", "foreground")),
+    Row("VU-Net", "fashion", 47_272_966, g("vunet_fashion_256")),
+    Row("VU-Net", "market", 47_419_270, g("vunet_market_128")),
     Row("PortraitGAN D", "512 and 256 px", 2 * 2_764_737, d("portraitgan_d_512")),
 ]
 
