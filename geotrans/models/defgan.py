@@ -18,7 +18,6 @@ from geotrans.layers.blocks import ConvBlock, Encoder
 from geotrans.models.ganimation import AU17, GANimation, GANimationConfig, GANimationDiscriminator
 from geotrans.models.stargan import StarDiscriminatorConfig
 from geotrans.ops.condition import spatial
-from geotrans.ops.flow import compose
 from geotrans.ops.grids import grid_to_flow, integral_grid
 from geotrans.ops.transforms import grid_displacement, grid_integral
 from geotrans.ops.warp import warp
@@ -99,23 +98,6 @@ class DefGAN(Generator):
             return grid_to_flow(integral_grid(cfg.max_offset / cfg.resolution * params.sigmoid()))
         max_step = cfg.max_offset / 2 * (cfg.resolution - 1) / cfg.resolution
         return grid_integral(params, height, width, max_step=max_step)
-
-
-def composition(flow: Tensor, cycle: Tensor) -> Tensor:
-    """What is left of a deformation after the one that should undo it: Warp(G_cyc, G) - I of Eq. 13, as a flow.
-
-    Args:
-        flow: (B, 2, H, W) of the translation to the target.
-        cycle: (B, 2, H, W) of the translation back.
-
-    Returns:
-        (B, 2, H, W), 0 where one undoes the other.
-
-    Convention:
-        Flows as in `ops.flow`. Residuals are sampled instead of positions, with border padding, so that a shift and its
-        opposite leave 0 at the borders too.
-    """
-    return compose(flow, cycle)
 
 
 def _upsampling(kind: str, width: int) -> nn.Sequential:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -193,34 +193,32 @@ class Trainer:
                 average(averaged, current, *forget)
 
     def _discriminator_step(self, passes: Sequence[_Pass]) -> None:
-        parts = []
-        for one in passes:
-            inputs = discriminator_inputs(one.networks, self.d_terms.needs, one.batch, one.output)
-            parts.append(_Part(f"d{one.label}", 1.0, self.d_terms, inputs))
-            if one.networks.low is not None:
-                networks, batch, output = low_stage(one.networks, one.batch, one.output)
-                terms = self.low_terms[1]
-                inputs = discriminator_inputs(networks, terms.needs, batch, output)
-                parts.append(_Part("d_low", self.recipe.low_weight, terms, inputs))
+        parts = self._parts("d", passes, self.d_terms, self.low_terms[1], discriminator_inputs)
         rate = learning_rate(self.recipe.d_optim, self.images, self.recipe.total_images)
         self._descend(parts, self.d_optim, self.d_parameters, rate)
 
     def _generator_step(self, passes: Sequence[_Pass]) -> None:
         for judge in self._judges():
             judge.requires_grad_(False)
-        parts = []
-        for one in passes:
-            inputs = generator_inputs(one.networks, self.g_terms.needs, one.batch, one.output)
-            parts.append(_Part(f"g{one.label}", 1.0, self.g_terms, inputs))
-            if one.networks.low is not None:
-                networks, batch, output = low_stage(one.networks, one.batch, one.output)
-                terms = self.low_terms[0]
-                inputs = generator_inputs(networks, terms.needs, batch, output)
-                parts.append(_Part("g_low", self.recipe.low_weight, terms, inputs))
+        parts = self._parts("g", passes, self.g_terms, self.low_terms[0], generator_inputs)
         rate = learning_rate(self.recipe.g_optim, self.images, self.recipe.total_images)
         self._descend(parts, self.g_optim, self.g_parameters, rate)
         for judge in self._judges():
             judge.requires_grad_(True)
+
+    def _parts(
+        self, side: str, passes: Sequence[_Pass], terms: Terms, low_terms: Terms, see: Callable[..., LossInputs]
+    ) -> list[_Part]:
+        """The losses of one side: those of every way, and those of the low discriminator if there is one."""
+        parts = []
+        for one in passes:
+            inputs = see(one.networks, terms.needs, one.batch, one.output)
+            parts.append(_Part(f"{side}{one.label}", 1.0, terms, inputs))
+            if one.networks.low is not None:
+                networks, batch, output = low_stage(one.networks, one.batch, one.output)
+                inputs = see(networks, low_terms.needs, batch, output)
+                parts.append(_Part(f"{side}_low", self.recipe.low_weight, low_terms, inputs))
+        return parts
 
     def _descend(
         self, parts: Sequence[_Part], optimizer: Adam | None, parameters: Sequence[Tensor], rate: float

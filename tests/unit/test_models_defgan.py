@@ -4,8 +4,7 @@ from torch.nn import functional as F
 
 from geotrans import create_discriminator, create_loss, create_model
 from geotrans.losses.base import LossInputs
-from geotrans.models.defgan import composition
-from geotrans.ops.flow import from_pixels, invert, to_pixels, total_variation
+from geotrans.ops.flow import compose, from_pixels, invert, to_pixels, total_variation
 from geotrans.ops.grids import base_grid, grid_residual
 from geotrans.ops.warp import warp
 from geotrans.types import Condition, Translation
@@ -100,21 +99,21 @@ def test_the_deformed_image_comes_from_both_conditions():
 
 def test_composition_of_a_shift_and_its_opposite_is_zero():
     shift = from_pixels(torch.full((1, 2, 64, 64), 3.0))
-    assert composition(shift, -shift).square().mean() < 1e-8
+    assert compose(shift, -shift).square().mean() < 1e-8
 
 
 def test_composition_with_the_identity_is_the_deformation():
     flow, zero = 0.1 * torch.randn(1, 2, 16, 16), torch.zeros(1, 2, 16, 16)
-    assert torch.equal(composition(zero, zero), zero)
-    torch.testing.assert_close(composition(flow, zero), flow)
-    assert composition(flow, zero).square().mean() > 0
+    assert torch.equal(compose(zero, zero), zero)
+    torch.testing.assert_close(compose(flow, zero), flow)
+    assert compose(flow, zero).square().mean() > 0
 
 
 def test_composition_of_a_smooth_deformation_and_its_inverse_is_small():
     coarse = torch.randn(1, 2, 4, 4, dtype=torch.float64)
     smooth = F.interpolate(coarse, (128, 128), mode="bicubic", align_corners=False)
     flow = from_pixels(5 * smooth / smooth.abs().max())
-    left = to_pixels(composition(flow, invert(flow, 40)))
+    left = to_pixels(compose(flow, invert(flow, 40)))
     assert left.square().mean() < 1e-6
 
 
