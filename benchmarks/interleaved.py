@@ -2,13 +2,14 @@
 
 Rounds are interleaved and every other one runs backwards, so that other work on the machine falls on all ways alike.
 Times are CPU seconds, all threads together, or seconds between synchronisations on a GPU. A ratio is the median over
-the rounds of the first way's time over this one's, with the lowest and the highest. A peak is what the first run,
-forward and backward, needs beside its inputs, in a process of its own.
+the rounds of the first way's time over this one's, with the lowest and the highest. A peak is what a run, forward and
+backward, needs beside its inputs, in a process of its own on a CPU, after a first run that loads the code.
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
 import multiprocessing
 import re
 import statistics
@@ -18,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -91,10 +91,10 @@ def column(times: Mapping[str, list[float]], way: str) -> str:
 
 
 def peak_megabytes(case: Case, device: torch.device) -> dict[str, float]:
-    """The peak of every way. On a CPU it reads Linux's counters, and is not a number elsewhere."""
+    """The peak of every way. On a CPU it reads Linux's counters, with glibc, and is not a number elsewhere."""
     if device.type == "cuda":
         return {way: cuda_megabytes(made) for way, made in case(device).items()}
-    if not Path("/proc/self/clear_refs").exists():
+    if not Path("/proc/self/clear_refs").exists() or not hasattr(ctypes.CDLL(None), "malloc_trim"):
         return {way: float("nan") for way in case(device)}
     context = multiprocessing.get_context("fork")
     peaks: dict[str, float] = {}
@@ -109,19 +109,12 @@ def peak_megabytes(case: Case, device: torch.device) -> dict[str, float]:
 
 def cpu_megabytes(way: Way) -> float:
     """By how much the process grows at most."""
-    _load()
+    way.both()
+    ctypes.CDLL(None).malloc_trim(0)  # what was freed goes back to the system
     Path("/proc/self/clear_refs").write_text("5")  # the highest mark starts again from where it is
     before = resident("VmRSS")
     way.both()
     return (resident("VmHWM") - before) / 2**10
-
-
-def _load() -> None:
-    """Run a little of everything, so that the code that it loads does not count."""
-    x, table = torch.rand(1, 4, 8, 8, requires_grad=True), torch.rand(4, 2, requires_grad=True)
-    seen = F.grid_sample(F.conv2d(x, torch.rand(4, 4, 3, 3), padding=1), torch.zeros(1, 8, 8, 2), align_corners=False)
-    bag = F.embedding_bag(torch.zeros(4, 2, dtype=torch.long), table, mode="sum", per_sample_weights=torch.rand(4, 2))
-    (seen.sum() + bag.sum()).backward()
 
 
 def resident(counter: str) -> int:
@@ -132,6 +125,7 @@ def resident(counter: str) -> int:
 
 def cuda_megabytes(way: Way) -> float:
     """By how much the allocated memory grows at most."""
+    way.both()
     before = torch.cuda.memory_allocated()
     torch.cuda.reset_peak_memory_stats()
     way.both()

@@ -1,8 +1,8 @@
 """How fast the built-in datasets draw: pictures a second, each next to the plainest drawing of the same size.
 
-A sample counts as two pictures, source and truth; it also holds landmarks, true flow and visibility. The yardstick is
-`shapes`: one signed distance a pixel. Rounds are interleaved, and the second rate is by CPU time, all threads together:
-other work on the machine slows the first rate, not the second.
+A sample counts as two pictures, source and truth; it also holds landmarks or joints, true flow and visibility. The
+yardstick is `shapes`: one signed distance a pixel. Rounds are interleaved, and the second rate is by CPU time, all
+threads together: other work on the machine slows the first rate, not the second.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import torch
 from geotrans.data.base import Dataset
 from geotrans.data.shapes import shapes
 from geotrans.data.synthface import TASKS, synthface
+from geotrans.data.synthpeople import synthpeople
+from geotrans.data.synthviews import synthviews
 
 
 def main() -> None:
@@ -29,6 +31,8 @@ def main() -> None:
     datasets: dict[str, Dataset] = {"shapes": shapes(resolution=options.resolution)}
     for task in TASKS:
         datasets[f"synthface/{task}"] = synthface(resolution=options.resolution, task=task)
+    datasets["synthpeople"] = synthpeople(resolution=options.resolution)
+    datasets["synthviews"] = synthviews(resolution=options.resolution)
     wall: dict[str, list[float]] = {name: [] for name in datasets}
     cpu: dict[str, list[float]] = {name: [] for name in datasets}
     for turn in range(options.rounds + 1):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -11,6 +12,7 @@ from geotrans import Condition, create_dataset, create_model
 from geotrans.data.base import Dataset
 from geotrans.edit import combine
 from geotrans.figures import faces, sweep
+from geotrans.ops.condition import pick
 from geotrans.ops.images import write_image
 from geotrans.viz import flow_to_rgb, sheet, titled_grid
 
@@ -24,6 +26,9 @@ def main() -> None:
     output = parser.parse_args().output
     write_image(output / "translation.png", translation())
     write_image(output / "shapes.png", shapes())
+    write_image(output / "cartoon.png", cartoon())
+    write_image(output / "people.png", people())
+    write_image(output / "views.png", views())
     write_image(output / "basis.png", basis())
     write_image(output / "synthface.png", synthface())
     write_image(output / "sweep.png", action_units())
@@ -37,6 +42,21 @@ def translation() -> torch.Tensor:
 def shapes() -> torch.Tensor:
     """Squares become circles and back (SPM, Fig. 3)."""
     return _translated("spm_refine_64.shapes", "shapes", [0, 1, 2, 3])
+
+
+def cartoon() -> torch.Tensor:
+    """Photos become cartoons without a single pair to learn from (SPM's face to bitmoji, Fig. 11)."""
+    return _translated("spm_refine_64.synthface_cartoon", "synthface", [0, 8, 12, 40], domains=["photo", "cartoon"])
+
+
+def people() -> torch.Tensor:
+    """Persons in another pose (GFLA)."""
+    return _translated("gfla_64.synthpeople", "synthpeople", [0, 4, 8, 12])
+
+
+def views() -> torch.Tensor:
+    """Toy cars from another side (Appearance Flow)."""
+    return _translated("appflow_64.synthviews", "synthviews", [0, 4, 8, 12])
 
 
 def basis() -> torch.Tensor:
@@ -72,13 +92,15 @@ def synthface() -> torch.Tensor:
     return torch.cat(rows, dim=1)[None]
 
 
-def _translated(name: str, dataset: str, rows: list[int]) -> torch.Tensor:
+def _translated(name: str, dataset: str, rows: list[int], domains: Sequence[str] = ()) -> torch.Tensor:
     model = create_model(name, pretrained=True)
-    data = create_dataset(dataset, split="test")
+    options = {"task": "modality", "domains": domains} if domains else {}
+    data = create_dataset(dataset, split="test", **options)
     sample = data.batch(rows)
     assert sample.target is not None
     with torch.inference_mode():
-        out = model(sample.image, model.cfg.condition.select(sample.target, data.spec))
+        conditions = (pick(model.cfg.condition, shown, data.spec, None) for shown in (sample.target, sample.source))
+        out = model(sample.image, *conditions)
     return sheet(sample, out, scale=2)
 
 

@@ -6,5 +6,7 @@ METRICS.add_source("eval.metrics")
 PROTOCOLS.add_source("eval.protocols")
 
 from eval.api import score  # noqa: E402
+from eval.board import write_board  # noqa: E402
+from eval.storage import read_results, write_results  # noqa: E402
 
-__all__ = ["score"]
+__all__ = ["read_results", "score", "write_board", "write_results"]

@@ -12,6 +12,7 @@ from torch import Tensor
 from eval.contestants import Contestant, Function, contestant, contestant_in, contestant_of
 from eval.environment import commit_label, environment, now
 from eval.evaluate import PICTURES, evaluate
+from eval.feature_store import FeatureStore, user_folder
 from eval.judges import judge_features
 from eval.networks import Networks
 from eval.plugins import load_protocol
@@ -66,12 +67,12 @@ def score(
     """
     chosen = _protocol(protocol, limit, seed, data, judges)
     if metrics is not None:
-        chosen = replace(chosen, metrics=tuple(dict.fromkeys(metrics)))
+        chosen = replace(chosen, metrics=tuple(metrics))
     known = judge_features(chosen.judges, open_dataset(chosen).spec) | dict(features or {})
     board = evaluate(
         chosen,
         _contestants(models),
-        networks=Networks(device, features=known),
+        networks=Networks(device, features=known, store=FeatureStore(user_folder())),
         device=device,
         batch_size=batch_size,
         strict=metrics is not None,

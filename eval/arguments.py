@@ -27,12 +27,17 @@ examples:
       a protocol of your own; --plugin FILE.py runs a file that registers models, metrics or protocols
   python -m eval.run --generated out/ --reference real/ --metrics fid lpips psnr ssim
       two folders of pictures, whatever made them
+  python -m eval.run --generated out/ --reference real/ --source in/ --metrics id_cosine id_detection_rate \\
+      --judge identity=facenet_vggface2_aligned
+      and what they were made from
   python -m eval.run --generated out/ --protocol synthface_attr4_64
       pictures that another program made of a protocol's samples, each called by its sample's id
   accelerate launch --num_processes 4 -m eval.run --device cuda
       several processes share the work (torchrun starts them without a GPU); a run that was killed goes on
   python -m eval.run --list
       protocols and metrics
+  GEOTRANS_CACHE=DIR python -m eval.run ...
+      what large networks say of a dataset's pictures is kept for later runs in DIR (default: ~/.cache/geotrans)
   geotrans-eval board | compare | verify | publish | study | export --help
       what to do with results that are there, and with samples
 """
@@ -55,6 +60,7 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument("--data", metavar="DIR", help="the folder of a protocol's dataset, if it reads files")
     what.add_argument("--generated", metavar="DIR", help="pictures to score, with --reference or --protocol")
     what.add_argument("--reference", metavar="DIR", help="the folder they are compared with")
+    what.add_argument("--source", metavar="DIR", help="what the pictures were made from, for metrics that ask for it")
     what.add_argument("--metrics", nargs="+", metavar="NAME", help="metrics to compute; by default all that can be")
     what.add_argument(
         "--judge", nargs="+", default=[], metavar="ROLE=NAME", help="a feature, or a judge's folder, for a role"
@@ -90,13 +96,15 @@ def check(arguments: argparse.Namespace) -> None:
         raise ValueError("--record writes into the folders of models; it has no place with --generated")
     if arguments.reference and arguments.compare:
         raise ValueError("--compare tests two rows of one board, and --reference makes boards of one row; leave it out")
-    if arguments.reference and (arguments.models or arguments.data or arguments.judge or arguments.seed is not None):
-        raise ValueError("--reference compares folders; leave out --models, --data, --judge and --seed")
+    if arguments.reference and (arguments.models or arguments.data or arguments.seed is not None):
+        raise ValueError("--reference compares folders; leave out --models, --data and --seed")
+    if arguments.source and not arguments.reference:
+        raise ValueError("--source stands beside --generated and --reference; a protocol has sources of its own")
     for name in ("limit", "batch_size", "threads", "pictures"):
         value = getattr(arguments, name)
         if value is not None and value < 1:
             raise ValueError(f"--{name.replace('_', '-')}: expected at least 1, got {value}")
-    if (arguments.data or arguments.judge) and not arguments.protocol:
+    if (arguments.data or arguments.judge) and not (arguments.protocol or arguments.reference):
         raise ValueError(
             "--data is the folder of one protocol's dataset, and --judge its judge; name it with --protocol"
         )
@@ -110,12 +118,11 @@ def check(arguments: argparse.Namespace) -> None:
                 f"{protocol.name} draws its own samples and compares with no folder; leave out --reference"
             )
     _check_device(arguments.device)
-    _check_metrics(arguments)
     _check_output(Path(arguments.output))
 
 
-def _check_metrics(arguments: argparse.Namespace) -> None:
-    networks = Networks(download=arguments.download)
+def check_metrics(arguments: argparse.Namespace, networks: Networks) -> None:
+    """Refuse metrics that there are not, or whose networks are not on this machine."""
     for name in arguments.metrics or ():
         for need in METRICS.get(name).info.needs:
             kind, _, network = need.partition(".")

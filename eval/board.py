@@ -49,35 +49,21 @@ def to_markdown(results: Results) -> str:
 
 def to_csv(results: Results) -> str:
     """One line for each protocol, row and metric."""
+    lines = list(_records(results))
+    columns = [name for name in (lines[0] if lines else ()) if name not in _IN_JSON_ONLY]
     out = io.StringIO()
-    writer = csv.DictWriter(out, _FACTS, lineterminator="\n", extrasaction="ignore")
+    writer = csv.DictWriter(out, columns, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
-    writer.writerows({**line, "higher_is_better": str(line["higher_is_better"]).lower()} for line in _records(results))
+    writer.writerows({**line, "higher_is_better": str(line["higher_is_better"]).lower()} for line in lines)
     return out.getvalue()
 
 
 def to_jsonl(results: Results) -> str:
-    """One JSON object a line for each protocol, row and metric: what the CSV says, label and time too."""
+    """One JSON object a line for each protocol, row and metric: what the CSV says, parts, label and time too."""
     return "".join(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n" for line in _records(results))
 
 
-_FACTS = (
-    *(
-        "protocol",
-        "hash",
-        "row",
-        "kind",
-        "parameters",
-        "ms_per_image",
-        "metric",
-        "version",
-        "value",
-        "low",
-        "high",
-        "n",
-    ),
-    *("unit", "higher_is_better", "signature"),
-)
+_IN_JSON_ONLY = ("parts", "label", "created")
 
 
 def _records(results: Results) -> Iterator[dict[str, Any]]:
@@ -85,11 +71,27 @@ def _records(results: Results) -> Iterator[dict[str, Any]]:
         for row in board.rows:
             for metric in board.metrics:
                 if score := row.scores.get(metric.name):
-                    facts = (board.protocol.name, board.protocol.digest(), row.name, row.kind, row.facts.parameters)
-                    numbers = (metric.name, metric.version, score.value, score.low, score.high, score.n, metric.unit)
-                    signature = row.signatures.get(metric.name, "")
-                    line = (*facts, row.ms_per_image, *numbers, metric.higher_is_better, signature)
-                    yield dict(zip(_FACTS, line, strict=True)) | {"label": results.label, "created": results.created}
+                    yield {
+                        "protocol": board.protocol.name,
+                        "hash": board.protocol.digest(),
+                        "row": row.name,
+                        "kind": row.kind,
+                        "parameters": row.facts.parameters,
+                        "macs": row.facts.macs,
+                        "ms_per_image": row.ms_per_image,
+                        "metric": metric.name,
+                        "version": metric.version,
+                        "value": score.value,
+                        "low": score.low,
+                        "high": score.high,
+                        "n": score.n,
+                        "unit": metric.unit,
+                        "higher_is_better": metric.higher_is_better,
+                        "signature": row.signatures.get(metric.name, ""),
+                        "parts": score.parts,
+                        "label": results.label,
+                        "created": results.created,
+                    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,7 +107,9 @@ def to_text(board: BoardResult, first: str, second: str, comparisons: Sequence[C
         for line in lines
     ]
     all_of_them = "" if len(comparisons) == 1 else f" over all {len(comparisons)} metrics (Holm)"
-    notes = [f"paired permutation test, {EXCHANGES:,} exchanges; better: beyond chance at {LEVEL:.0%}{all_of_them}"]
+    notes = [
+        f"paired permutation test, {EXCHANGES:,} exchanges; better: beyond chance at {100 * LEVEL:.0f} %{all_of_them}"
+    ]
     rows = [_row(board, name) for name in (first, second)]
     for found in comparisons:
         signatures = [row.signatures.get(found.metric.name, "") for row in rows]

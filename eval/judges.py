@@ -9,6 +9,7 @@ from torch import Tensor
 
 from geotrans.features.classifier import ARCH, ClassifierFeature, load_classifier
 from geotrans.features.judge import IdentityFeature, IdentityJudge, Judge, JudgeFeature, load_judge
+from geotrans.features.subject import SubjectFeature, SubjectJudge
 from geotrans.features.timm import PREFIX
 from geotrans.types import VECTOR_FIELDS, ConditionSpec
 from hub.folder import WEIGHTS, read_config
@@ -65,6 +66,10 @@ def _load(folder: Path, role: str, have: ConditionSpec) -> Callable[[Tensor], Te
         if role != "identity":
             raise ValueError(f"{folder} holds a judge of identity, which cannot play {role}")
         return IdentityFeature(load_judge(IdentityJudge, folder))
+    if arch == "judge_subject":
+        if role not in ("identity", "features", "joints"):
+            raise ValueError(f"{folder} holds a judge of identity, features and joints, which cannot play {role}")
+        return SubjectFeature(load_judge(SubjectJudge, folder), role)
     if arch not in ("judge", ARCH):
         raise ValueError(f"{folder} holds {arch}, not a judge; make one with `geotrans train-judge`")
     feature: JudgeFeature | ClassifierFeature

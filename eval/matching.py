@@ -13,6 +13,7 @@ from hub.download import resolve
 from hub.folder import bundled_folders, read_config
 from registry import DATASETS, GENERATORS, PROTOCOLS, parse_model_name
 
+_TRAINED = "it was trained on"
 _NO_TASK = {
     "root",
     "split",
@@ -56,7 +57,7 @@ def on_builtin(create: Callable[[str], Protocol], models: list[Contestant], *, a
     protocols = [create(name) for name in PROTOCOLS if PROTOCOLS.get(name).factory().builtin]
     found = [misfits(models, protocol) for protocol in protocols]
     nowhere = {
-        model.name: "; ".join(dict.fromkeys(reasons[model.name] for reasons in found))
+        model.name: _nearest([reasons[model.name] for reasons in found])
         for model in models
         if all(model.name in reasons for reasons in found)
     }
@@ -69,6 +70,11 @@ def on_builtin(create: Callable[[str], Protocol], models: list[Contestant], *, a
     ]
     kept = [entry for entry in entries if entry.models] or entries
     return [replace(kept[0], left_out=nowhere), *kept[1:]] if kept else []
+
+
+def _nearest(reasons: Sequence[str]) -> str:
+    """Why a model has no place anywhere, in the words of the protocol that it almost fits."""
+    return next((why for why in reasons if not why.startswith(_TRAINED)), "; ".join(dict.fromkeys(reasons)))
 
 
 def bundled_generators() -> list[str]:
@@ -94,7 +100,7 @@ def _trained_elsewhere(name: str, protocol: Protocol) -> str | None:
     if not isinstance(trained, dict) or "name" not in trained:
         return None
     if trained["name"] != protocol.dataset:
-        return f"it was trained on {trained['name']}"
+        return f"{_TRAINED} {trained['name']}"
     defaults = {
         name: p.default for name, p in inspect.signature(DATASETS.get(protocol.dataset).factory).parameters.items()
     }
@@ -103,5 +109,5 @@ def _trained_elsewhere(name: str, protocol: Protocol) -> str | None:
     )
     for option in sorted(defaults.keys() - _NO_TASK):
         if theirs[option] and theirs[option] != ours[option]:  # an empty selection was trained on all there is
-            return f"it was trained on {protocol.dataset} with {option}={theirs[option]}"
+            return f"{_TRAINED} {protocol.dataset} with {option}={theirs[option]}"
     return None

@@ -69,8 +69,8 @@ def _merge(boards: Sequence[BoardResult], digest: Digest | None, left_out: dict[
             mark = "" if digest is None else _mark(row, seen[key], digest)
             rows.append(replace(row, scores=scores, name=row.name + mark))
         left_out |= board.left_out
-    order = {"identity": 0, "real": 2}
-    rows.sort(key=lambda row: order.get(row.kind, 1))
+    order = {"identity": 1, "real": 2}
+    rows.sort(key=lambda row: order.get(row.kind, 0))
     kept = {name: why for name, why in left_out.items() if name not in metrics and name not in {r.name for r in rows}}
     return replace(
         boards[0], metrics=tuple(metrics.values()), rows=tuple(rows), left_out=kept, pictures=_pictures(boards)

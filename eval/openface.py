@@ -19,10 +19,15 @@ NEEDS = ("sample.target.aus", "judge.aus")
 
 def lacking(pictures: Sequence[Path]) -> str | None:
     """What is missing for the action units of these pictures; None if nothing is."""
-    for path in map(_csv, pictures):
+    for path in tables(pictures):
         if not path.is_file():
             return f"{path} is missing: run OpenFace's FaceLandmarkImg on both folders and put its CSV files there"
     return None
+
+
+def tables(pictures: Sequence[Path]) -> list[Path]:
+    """The files beside pictures."""
+    return [picture.with_suffix(".csv") for picture in pictures]
 
 
 def read_units(pictures: Sequence[Path]) -> Tensor:
@@ -31,7 +36,7 @@ def read_units(pictures: Sequence[Path]) -> Tensor:
     Raises:
         ValueError: a file cannot be read, or OpenFace found no face in a picture; the message has its path.
     """
-    return torch.tensor([_units(_csv(picture)) for picture in pictures])
+    return torch.tensor([_units(path) for path in tables(pictures)])
 
 
 def with_units(batch: EvalBatch, made: Sequence[Path], real: Sequence[Path]) -> EvalBatch:
@@ -39,10 +44,6 @@ def with_units(batch: EvalBatch, made: Sequence[Path], real: Sequence[Path]) -> 
     target = Condition(aus=read_units(real))
     sample = Sample(batch.get("truth").float(), target=target, id=batch.id)
     return replace(batch, sample=sample, spec=ConditionSpec(aus=AUS)).with_reading("aus", read_units(made))
-
-
-def _csv(picture: Path) -> Path:
-    return picture.with_suffix(".csv")
 
 
 def _units(path: Path) -> list[float]:

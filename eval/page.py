@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from eval.page_history import history_section
-from eval.page_table import breakable, table
+from eval.page_table import breakable, table, tip
 from eval.results import IDENTITY, BoardResult, Pictures, Results
 from eval.scores import arrow, reservations
 from eval.strips import SHOWN, Panels, anatomy, column, data_uri, given, longest_flow, overview
@@ -77,24 +77,33 @@ def _samples(pictures: Pictures) -> str:
     longest = longest_flow(pictures)
     size = pictures.sample.image.shape[-1]
     models = {name: made for name, made in pictures.translations.items() if name != IDENTITY}
-    side_by_side = _strip({**given(pictures, longest), **overview(models, longest)}, size)
+    asked = _asked(pictures) if any(pictures.wanted) else ""
+    side_by_side = _strip({**given(pictures, longest), **overview(models, longest)}, size, asked)
     parts = "\n".join(
         f'<figure class="anatomy"><figcaption>{breakable(name)}</figcaption>'
         f"{_strip(anatomy(pictures, made, longest), size)}</figure>"
         for name, made in models.items()
         if made.flow is not None or made.mask is not None
     )
-    asked = pictures.wanted or ("",) * len(pictures.sample.id)
-    names = [f"{name} ({text})" if text else name for name, text in zip(pictures.sample.id, asked, strict=True)]
-    heading = f'<h3>Samples</h3>\n<p class="legend">{escape("; ".join(names))}</p>\n'
+    heading = "<h3>Samples</h3>\n"
     if not parts:
         return heading + side_by_side
     return f'{heading}{side_by_side}\n<h3>What moves and what is painted</h3>\n<div class="anatomies">{parts}</div>'
 
 
-def _strip(panels: Panels, size: int) -> str:
-    columns = "".join(_panel(name, panel) for name, panel in panels.items())
-    return f'<div class="strip" role="group" aria-label="Samples" tabindex="0" style="--size: {size}px">{columns}</div>'
+def _asked(pictures: Pictures) -> str:
+    """What was asked of each sample, in a column beside its pictures."""
+    pairs = zip(pictures.sample.id, (text.replace("_", " ") for text in pictures.wanted), strict=True)
+    items = "".join(f"<li{tip(f'{name}: {text}')}><span>{escape(text)}</span></li>" for name, text in pairs)
+    return f'<ol class="asked" aria-label="wanted">{items}</ol>'
+
+
+def _strip(panels: Panels, size: int, asked: str = "") -> str:
+    columns = asked + "".join(_panel(name, panel) for name, panel in panels.items())
+    kind = "strip labelled" if asked else "strip"
+    return (
+        f'<div class="{kind}" role="group" aria-label="Samples" tabindex="0" style="--size: {size}px">{columns}</div>'
+    )
 
 
 def _panel(name: str, panel: Tensor) -> str:

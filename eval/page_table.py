@@ -10,6 +10,8 @@ from eval.protocol import Reported
 from eval.results import BoardResult, MetricFacts, Row
 from eval.scores import ABSENT, MetricColumn, arrow, format_count, interval, metric_columns
 
+_FEW = 5  # columns: with fewer a table does not spread over the page
+
 
 def table(board: BoardResult) -> str:
     """The table, its legend, the papers' own numbers, and what the numbers rest on."""
@@ -29,10 +31,11 @@ def table(board: BoardResult) -> str:
         for kind, rows in groups.items()
         if rows
     ]
+    kind = "board few" if len(columns) < _FEW else "board"
     parts = [
         _controls(board),
         f'<div class="scroll" role="region" aria-label="Scores on {escape(board.protocol.name)}" tabindex="0">\n'
-        f'<table class="board">\n<thead><tr>{"".join(heads)}</tr></thead>\n{"".join(bodies)}\n</table></div>',
+        f'<table class="{kind}">\n<thead><tr>{"".join(heads)}</tr></thead>\n{"".join(bodies)}\n</table></div>',
         f'<p class="legend">{_legend(board.rows, len(groups["models"]))}</p>',
         *(_reported(reported) for reported in board.protocol.reported),
         _signatures(board),
@@ -73,10 +76,9 @@ def _controls(board: BoardResult) -> str:
 def _legend(rows: Sequence[Row], models: int) -> str:
     parts = []
     if any(interval(score) for row in rows for score in row.scores.values()):
-        parts.append(
-            "±: half of the 95 % bootstrap interval; the bar below shows it on the scale of its column's models."
-        )
+        parts.append("±: half of the 95 % interval.")
     if models > 1:
+        parts.append("The bars show intervals on a scale that a column's models share; what is far off it has none.")
         parts.append("<strong>Bold</strong>: the best model of a column.")
     if any(row.is_reference for row in rows):
         parts.append("Rows in italics are references.")
@@ -122,6 +124,8 @@ def _cell(row: Row, column: MetricColumn) -> str:
         low, high = (column.text(end) for end in ends)
         small = f'<span class="interval">±{column.text((ends[1] - ends[0]) / 2)}</span>{_bar(score, column)}'
         about += f", 95 % interval {low} to {high}"
+    if score.parts:
+        about += "\n" + ", ".join(f"{name} {column.text(value)}" for name, value in score.parts.items())
     if signature := row.signatures.get(metric.name):
         about += "\n" + signature.replace("|", " | ")
     best = row.name in column.leaders
@@ -134,7 +138,7 @@ def _bar(score: Score, column: MetricColumn) -> str:
     """The interval as a bar with a mark at the value, on the scale of the column."""
     ends = interval(score)
     if ends is None or column.high <= column.low or not column.low <= score.value <= column.high:
-        return ""  # a reference far from all models
+        return ""
     start, stop, at = (
         100 * (min(max(x, column.low), column.high) - column.low) / (column.high - column.low)
         for x in (*ends, score.value)
@@ -163,9 +167,9 @@ def _reported(reported: Reported) -> str:
     )
     note = f" {escape(reported.note)}" if reported.note else ""
     return (
-        f'<div class="scroll reported" role="region" aria-label="As reported" tabindex="0"><table>'
-        f"<caption>As reported: {escape(reported.source)}.{note} Not ranked with the scores above.</caption>"
-        f'<thead><tr><th scope="col">Method</th>{heads}</tr></thead><tbody>{rows}</tbody></table></div>'
+        f'<div class="scroll reported" role="region" aria-label="As reported" tabindex="0">'
+        f"<p>As reported: {escape(reported.source)}.{note} Not ranked with the scores above.</p>"
+        f'<table><thead><tr><th scope="col">Method</th>{heads}</tr></thead><tbody>{rows}</tbody></table></div>'
     )
 
 

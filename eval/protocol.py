@@ -42,7 +42,7 @@ class Protocol:
         dataset: registered dataset, or "folders": pictures that are there already, generated and reference.
         split: split of the dataset; samples 0..n-1 of it are scored.
         n: number of samples; 0: all that the split holds.
-        metrics: registered metrics, in the order of the board's columns.
+        metrics: registered metrics, in the order of the board's columns; each once, and `kid` beside every `fid`.
         resolution: side of the pictures; 0: whatever the folders hold.
         dataset_options: further options of the dataset.
         judges: role -> registered feature, for metrics that need a judge.
@@ -52,6 +52,8 @@ class Protocol:
         description: one line for readers of the board.
         targets: for a dataset of labelled pictures without targets: name -> column -> value. Every picture becomes a
             sample for each target that it does not show already; see `eval.task`.
+        real_split: of pairs of persons, the split whose pictures, each once, are what results are compared with as a
+            set; empty: the truths of the samples.
         asks: roles of judges that nobody ships, which --judge names; metrics that need them are left out without.
         reported: what the paper printed.
     """
@@ -69,8 +71,14 @@ class Protocol:
     builtin: bool = False
     description: str = ""
     targets: dict[str, dict[str, float]] = field(default_factory=dict)
+    real_split: str = ""
     asks: tuple[str, ...] = ()
     reported: tuple[Reported, ...] = ()
+
+    def __post_init__(self) -> None:
+        """FID is biased where pictures are few, KID is not: nobody sees the one without the other."""
+        names = [name for metric in self.metrics for name in ((metric, "kid") if metric == "fid" else (metric,))]
+        object.__setattr__(self, "metrics", tuple(dict.fromkeys(names)))
 
     @property
     def on_folders(self) -> bool:
@@ -85,9 +93,11 @@ class Protocol:
         facts = asdict(self)
         for name in ("metrics", "builtin", "description", "asks", "reported"):
             del facts[name]
-        if not self.targets:
-            del facts["targets"]
-        facts["dataset_options"].pop("root", None)  # the place of a folder on one machine
+        for name in ("targets", "real_split"):
+            if not facts[name]:
+                del facts[name]
+        for place in ("root", "source"):  # folders on one machine
+            facts["dataset_options"].pop(place, None)
         facts["judges"] = {role: name for role, name in self.judges.items() if role not in self.asks}
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
 

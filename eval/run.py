@@ -7,20 +7,21 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from eval import commands
-from eval.arguments import COMMAND, check, parser
+from eval.arguments import COMMAND, check, check_metrics, parser
 from eval.board import to_terminal, write_board
 from eval.compare import compare_results
 from eval.contestants import Contestant, contestant, contestant_in
 from eval.environment import commit_label, environment, now
 from eval.evaluate import contribute, evaluate
-from eval.folders import evaluate_folders
+from eval.feature_store import FeatureStore, user_folder
+from eval.folders import FolderWork
 from eval.judges import judge_features, parse_judges
 from eval.matching import Entry, bundled_generators, on_builtin, on_one
 from eval.networks import Networks
@@ -32,6 +33,7 @@ from eval.scores import arrow
 from eval.shards import PARTIAL, Store, Team, store_of, team
 from eval.storage import write_results
 from geotrans.errors import user_errors
+from geotrans.types import ConditionSpec
 from registry import METRICS, PROTOCOLS, suggest
 
 
@@ -59,10 +61,10 @@ def _run(arguments: argparse.Namespace) -> None:
     together = team(arguments.device)
     if together.size > 1 and arguments.device == "cuda":
         arguments.device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
-    folders = arguments.generated and arguments.reference
-    boards = [_folder_board(arguments)] if folders and together.leads else []
-    if not folders:
-        boards = _model_boards(arguments, together)
+    shared = Networks(arguments.device, download=arguments.download, store=FeatureStore(user_folder()))
+    check_metrics(arguments, shared)
+    score = _folder_boards if arguments.generated and arguments.reference else _model_boards
+    boards = score(arguments, together, shared)
     if together.leads:
         _finish(arguments, boards, together)
     together.leave()
@@ -84,26 +86,35 @@ def _finish(arguments: argparse.Namespace, boards: list[BoardResult], together: 
     print(f"\nwritten to {arguments.output}: open {page}")
 
 
-def _folder_board(arguments: argparse.Namespace) -> BoardResult:
-    return evaluate_folders(
+def _folder_boards(arguments: argparse.Namespace, together: Team, networks: Networks) -> list[BoardResult]:
+    judges = parse_judges(arguments.judge)
+    work = FolderWork(
         arguments.generated,
         arguments.reference,
+        source=arguments.source,
         protocol=PROTOCOLS.get(arguments.protocol).factory() if arguments.protocol else None,
         metrics=arguments.metrics,
-        networks=Networks(arguments.device, download=arguments.download),
+        judges=judges,
+        networks=_with_judges(networks, judges, ConditionSpec()),
         limit=arguments.limit,
         batch_size=arguments.batch_size,
+        output=arguments.output,
     )
+    if together.size > 1:
+        work.score(together.share(work.shards), progress=together.leads)
+        together.wait()
+    return [work.board()] if together.leads else []
 
 
-def _model_boards(arguments: argparse.Namespace, together: Team) -> list[BoardResult]:
+def _model_boards(arguments: argparse.Namespace, together: Team, shared: Networks) -> list[BoardResult]:
     entries = _entries(arguments)
     strict = arguments.metrics is not None and len(entries) == 1
     boards = []
-    shared = Networks(arguments.device, download=arguments.download)
     for entry in entries:
         store = store_of(entry.protocol, arguments.output, arguments.pictures, arguments.device)
-        networks = _networks(entry.protocol, shared, arguments)
+        networks = shared
+        if arguments.judge:
+            networks = _with_judges(shared, entry.protocol.judges, open_dataset(entry.protocol).spec)
         if together.size > 1:
             _contribute(arguments, entry, together, store, networks, strict)
         if together.leads:
@@ -139,10 +150,10 @@ def _contribute(
     together.wait()
 
 
-def _networks(protocol: Protocol, shared: Networks, arguments: argparse.Namespace) -> Networks:
-    """Networks for a protocol: those that all share, unless it has judges of the user's."""
-    judges = judge_features(protocol.judges, open_dataset(protocol).spec) if arguments.judge else {}
-    return Networks(arguments.device, download=arguments.download, features=judges) if judges else shared
+def _with_judges(shared: Networks, judges: Mapping[str, str], have: ConditionSpec) -> Networks:
+    """Networks that know judges in folders too; those that all share where there are none."""
+    own = judge_features(judges, have)
+    return Networks(shared.device, download=shared.download, features=own, store=shared.store) if own else shared
 
 
 def _entries(arguments: argparse.Namespace) -> list[Entry]:
@@ -152,7 +163,7 @@ def _entries(arguments: argparse.Namespace) -> list[Entry]:
     def create(name: str) -> Protocol:
         changes = {"limit": arguments.limit, "seed": arguments.seed, "data": arguments.data, "judges": judges}
         protocol = create_protocol(name, **changes)
-        return replace(protocol, metrics=tuple(dict.fromkeys(arguments.metrics))) if arguments.metrics else protocol
+        return replace(protocol, metrics=tuple(arguments.metrics)) if arguments.metrics else protocol
 
     asked = bool(arguments.models or arguments.generated)
     names = list(dict.fromkeys(arguments.models or ([] if asked else bundled_generators())))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from statistics import median
 
 from eval.metrics.base import Score
 from eval.results import BoardResult, MetricFacts
@@ -10,6 +12,7 @@ from eval.signature import differences
 
 ABSENT = "-"
 _DIGITS = {"%": 1, "dB": 2, "px": 2}
+_FAR = 6  # median deviations from the median: beyond, a model is off the scale of the others
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +22,8 @@ class MetricColumn:
     Attributes:
         digits: decimals shown: fixed for %, dB and px, else as many as the largest number is worth.
         leaders: names of the best models. References never lead, and a single model leads nothing.
-        low: the least value of a model, intervals included; 0 where there is none.
-        high: the greatest.
+        low: lower end of a scale for the models' intervals; one far from the others does not stretch it.
+        high: its upper end; not above `low` where there is nothing to compare.
     """
 
     metric: MetricFacts
@@ -42,16 +45,17 @@ def metric_columns(board: BoardResult) -> list[MetricColumn]:
 def _metric_column(board: BoardResult, metric: MetricFacts) -> MetricColumn:
     scored = [row for row in board.rows if metric.name in row.scores]
     largest = max((abs(row.scores[metric.name].value) for row in scored), default=0.0)
-    digits = _DIGITS.get(metric.unit, 4 if largest < 10 else 2)
-    models = [row for row in scored if not row.is_reference]
-    ends = [end for row in models for end in interval(row.scores[metric.name]) or (row.scores[metric.name].value,)]
-    low, high = min(ends, default=0.0), max(ends, default=0.0)
-    values = {row.name: row.scores[metric.name].value for row in models}
+    digits = _DIGITS.get(metric.unit, 4 if largest < 10 else 2 if largest < 1000 else 0)
+    values = {row.name: row.scores[metric.name].value for row in scored if not row.is_reference}
     if len(values) < 2:
-        return MetricColumn(metric, digits, frozenset(), low, high)
+        return MetricColumn(metric, digits, frozenset())
     best = (max if metric.higher_is_better else min)(values.values())
     leaders = frozenset(name for name, value in values.items() if value == best)
-    return MetricColumn(metric, digits, leaders, low, high)
+    middle = median(values.values())
+    reach = _FAR * median(abs(value - middle) for value in values.values())
+    near = [row.scores[metric.name] for row in scored if abs(values.get(row.name, math.inf) - middle) <= reach]
+    ends = [end for score in near for end in (score.value, *(interval(score) or ()))]
+    return MetricColumn(metric, digits, leaders, min(ends, default=0.0), max(ends, default=0.0))
 
 
 def format_count(value: int | None) -> str:

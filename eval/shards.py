@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
@@ -22,8 +21,9 @@ from torch import Tensor
 
 from eval.environment import code_digest, package_versions, source_digest
 from eval.metrics.base import Metric
+from eval.networks import network_digest
 from eval.protocol import Protocol
-from eval.signature import network_digest, network_names
+from eval.signature import network_names
 from eval.state import restore, snapshot
 from geotrans.types import Sample, Translation, cat
 from hub import files
@@ -99,19 +99,12 @@ class Store:
         except (ValueError, KeyError, LookupError, TypeError):
             return None
 
-    def save(self, key: str | None, shard: Shard, part: Part) -> bool:
-        """Keep a finished part; False if there is nowhere to keep it."""
+    def save(self, key: str | None, shard: Shard, part: Part) -> None:
+        """Keep a finished part, if there is anywhere to keep it."""
         path = self._path(key, shard)
-        if path is None:
-            return False
-        values, tensors = _pack(part)
-        files.write_safetensors(path, tensors, {"values": json.dumps(values)})
-        return True
-
-    def clear(self) -> None:
-        """Forget all parts: the run is over."""
-        if self.folder is not None:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        if path is not None:
+            values, tensors = _pack(part)
+            files.write_safetensors(path, tensors, {"values": json.dumps(values)})
 
     def _path(self, key: str | None, shard: Shard) -> Path | None:
         if self.folder is None or key is None:

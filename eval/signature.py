@@ -9,36 +9,31 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from eval.environment import package_versions
-from eval.judges import LOCAL, judge_weights
 from eval.metrics.base import Score
-from eval.networks import FILES
+from eval.networks import network_digest
 from eval.protocol import Protocol
-from geotrans.features import inception, lpips
-from geotrans.features.external import PublishedWeights
-from geotrans.features.timm import PREFIX, find_timm
-from hub import files
-from registry import FEATURES, METRICS
+from registry import METRICS
 
 # How a network brings pictures to its size. A network's name and digest settle it too; this is for readers.
 RESIZERS = {"inception_fid": "bilinear-299", "lpips_alex": "none", "lpips_vgg": "none", "lpips_squeeze": "none"}
-_EXTERNAL: dict[str, PublishedWeights] = {
-    "inception_fid": inception.WEIGHTS,
-    **{f"lpips_{net}": weights for net, weights in lpips.BACKBONES.items()},
-    **FILES,
-}
 _DIGITS = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """Which samples were scored. reals: real pictures of their own, for distances between sets; None: one a sample."""
+    """Which samples were scored.
+
+    Attributes:
+        reals: number of real pictures of their own, for distances between sets; None: one a sample.
+        pictures: what was compared with, where its names do not tell: a digest of the reference folder's files.
+    """
 
     ids: Sequence[str]
     reals: int | None = None
+    pictures: str = ""
 
     @property
     def digest(self) -> str:
@@ -62,6 +57,8 @@ def signature(metric: str, score: Score, protocol: Protocol, samples: Samples) -
     if "real" in info.needs:
         facts["real"] = str(len(samples.ids) if samples.reals is None else samples.reals)
     facts["ids"] = samples.digest
+    if samples.pictures:
+        facts["pictures"] = samples.pictures
     facts |= {name: version for name, version in package_versions().items() if version is not None}
     return "|".join(f"{name}:{value}" for name, value in facts.items())
 
@@ -92,26 +89,3 @@ def network_names(needs: Sequence[str], protocol: Protocol) -> list[str]:
     split = [need.partition(".") for need in needs]
     judges = [protocol.judges[role] for kind, _, role in split if kind == "judge" and role in protocol.judges]
     return judges + [name for kind, _, name in split if kind == "network"]
-
-
-def network_digest(name: str) -> str:
-    """Twelve hex digits of a network's weights as they are here; "absent" or "unpinned" where there are none."""
-    if name in _EXTERNAL:
-        path = _EXTERNAL[name].path
-        return _file_digest(path, path.stat().st_mtime_ns) if path.is_file() else "absent"
-    if name.startswith(LOCAL):
-        path = judge_weights(name)
-        return _file_digest(path, path.stat().st_mtime_ns) if path.is_file() else "absent"
-    if name.startswith(PREFIX):
-        try:
-            path = find_timm(name.removeprefix(PREFIX))
-        except (OSError, ValueError):
-            return "absent"
-        return _file_digest(path, path.stat().st_mtime_ns)
-    pinned = FEATURES.get(name).info.sha256 if name in FEATURES else None
-    return pinned[:_DIGITS] if pinned else "unpinned"
-
-
-@cache
-def _file_digest(path: Path, changed: int) -> str:
-    return files.sha256(path)[:_DIGITS]

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from eval.protocol import Protocol, open_dataset
 from geotrans.data._files import Pictures
+from geotrans.data.persons import PosePairs
 from geotrans.ops.images import to_uint8
 from geotrans.types import VECTOR_FIELDS, Condition, ConditionSpec, Sample
 from registry import suggest
@@ -23,7 +24,8 @@ class Task:
     Where a protocol names targets, each picture becomes a sample for every target that it does not show already, the
     targets in their order. A target replaces the attributes it names and keeps the others; of an emotion, a modality
     and action units it is the whole vector, and columns it does not name are 0. The real pictures are those that show a
-    target; where targets are action units, which no two pictures share, they are all pictures.
+    target; where targets are action units, which no two pictures share, they are all pictures. A protocol with a
+    `real_split` takes the pictures of that.
 
     Attributes:
         n: number of samples.
@@ -41,6 +43,10 @@ class Task:
         self._pairs: list[tuple[int, Condition]] = []
         self._names: list[str] = []
         self._real: list[int] | None = None
+        self._portraits: PosePairs | None = None
+        if protocol.real_split:
+            self._portraits = _portraits(protocol)
+            self._real = list(range(len(self._portraits.names)))
         if protocol.targets:
             self._aim(protocol)
         have = len(self._pairs) if protocol.targets else len(self.dataset)
@@ -73,6 +79,8 @@ class Task:
     def real(self, indices: Sequence[int]) -> Tensor:
         """Real pictures of a task that has its own, uint8 (B, 3, H, W)."""
         assert self._real is not None
+        if self._portraits is not None:
+            return to_uint8(self._portraits.pictures([self._real[index] for index in indices]))
         return to_uint8(self.dataset.batch([self._real[index] for index in indices]).image)
 
     def _aim(self, protocol: Protocol) -> None:
@@ -101,6 +109,16 @@ class Task:
                 self._pairs.append((row, Condition(**{part: vector})))
                 self._names.append(name)
         self._real = list(range(len(labels))) if part == "aus" else shown.nonzero()[:, 0].tolist()
+
+
+def _portraits(protocol: Protocol) -> PosePairs:
+    """The pictures of a protocol's `real_split`."""
+    found = open_dataset(replace(protocol, split=protocol.real_split))
+    if not isinstance(found, PosePairs):
+        raise ValueError(
+            f"{protocol.name}: real_split is for pairs of persons, which {protocol.dataset} does not serve"
+        )
+    return found
 
 
 def _part(protocol: Protocol, spec: ConditionSpec) -> tuple[str, tuple[str, ...]]:

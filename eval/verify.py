@@ -14,13 +14,15 @@ import torch
 from eval.contestants import Contestant, contestant
 from eval.environment import package_versions
 from eval.evaluate import evaluate
-from eval.folders import evaluate_folders
+from eval.folders import by_stem, content_digest, evaluate_folders
 from eval.judges import judge_features
-from eval.networks import Networks
+from eval.networks import Networks, network_digest
 from eval.protocol import Protocol, open_dataset
 from eval.results import BoardResult, Results, Row
-from eval.signature import network_digest, network_names, parse
+from eval.signature import network_names, parse
 from eval.storage import read_results, results_file
+from geotrans.ops.images import list_images
+from geotrans.types import ConditionSpec
 from hub import files
 from hub.download import resolve
 from hub.folder import WEIGHTS
@@ -57,6 +59,7 @@ def verify(results: Results, *, samples: int = SAMPLES, data: str | None = None,
         findings += _protocol(board)
         findings += _metrics(board)
         findings += _weights(board)
+        findings += _reference(board)
         findings += _totals(board)
         if samples:
             findings += _scored_again(board, samples, data, device)
@@ -127,6 +130,23 @@ def _weights(board: BoardResult) -> Iterator[Finding]:
         yield Finding(verdict, f"{where}: weights {stored[:12]}" + ("" if here == stored else f", here is {here[:12]}"))
 
 
+def _reference(board: BoardResult) -> Iterator[Finding]:
+    """Do the folders that pictures were compared with hold what they held?"""
+    facts = [(row.name, parse(text)) for row in board.rows for text in row.signatures.values()]
+    stored = {fact["pictures"]: (name, int(fact.get("real", board.n))) for name, fact in facts if "pictures" in fact}
+    reference, source = (board.protocol.dataset_options.get(place) for place in ("root", "source"))
+    for digest, (name, count) in stored.items():
+        try:
+            real, made = (list_images(folder, recursive=False) for folder in (str(reference), name))
+            here = content_digest(real[:count], by_stem(source), made[: board.n])
+        except OSError as error:
+            yield Finding("skipped", f"the pictures compared with cannot be had: {error}")
+            continue
+        same = digest == here
+        text = f"{reference}: pictures {digest}" + f", here {here}" * (not same)
+        yield Finding("agrees" if same else "DIFFERS", text)
+
+
 def _totals(board: BoardResult) -> Iterator[Finding]:
     """Are the scores those of the single samples beside them?"""
     for row in board.rows:
@@ -170,7 +190,9 @@ def _scored_again(board: BoardResult, samples: int, data: str | None, device: st
 
 def _models_again(board: BoardResult, count: int, data: str | None, device: str) -> BoardResult:
     options = dict(board.protocol.dataset_options) | ({"root": data} if data is not None else {})
-    protocol = replace(board.protocol, n=max(2, count), dataset_options=options)
+    single = {name for row in board.rows for name in row.samples}
+    metrics = tuple(name for name in board.protocol.metrics if name in single or count == board.n)
+    protocol = replace(board.protocol, n=max(2, count), metrics=metrics, dataset_options=options)
     models: list[Contestant] = []
     for row in board.rows:
         if row.kind != "model" or row.facts.weights_sha256 is None:
@@ -189,10 +211,16 @@ def _folders_again(board: BoardResult, count: int, device: str) -> BoardResult:
     metrics = [metric.name for metric in board.metrics if metric.name in row.samples or count == board.n]
     if not metrics:
         raise ValueError("distances between sets need all pictures; raise --samples")
-    reference = board.protocol.dataset_options.get("root", "")
-    limit = None if count == board.n else max(2, count)
+    options, judges = board.protocol.dataset_options, board.protocol.judges
     return evaluate_folders(
-        row.name, reference, metrics=metrics, networks=Networks(device), limit=limit, progress=False
+        row.name,
+        options.get("root", ""),
+        source=options.get("source"),
+        metrics=metrics,
+        judges=judges,
+        networks=Networks(device, features=judge_features(judges, ConditionSpec())),
+        limit=None if count == board.n else max(2, count),
+        progress=False,
     )
 
 

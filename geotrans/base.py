@@ -9,7 +9,7 @@ import typing
 from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeVar, cast
+from typing import Any, ClassVar, Literal, Self, TypeVar, cast
 
 from torch import Tensor, nn
 
@@ -17,6 +17,7 @@ from geotrans.types import Condition, Critique, Translation
 from registry import suggest
 
 C = TypeVar("C")
+Beside = Literal["picture", "shown", "wanted"]
 
 
 class Model(nn.Module):
@@ -61,7 +62,12 @@ class Model(nn.Module):
 
 
 class Generator(Model):
-    """Moves and paints: an image and a wanted condition become a `Translation`."""
+    """Moves and paints: an image and a wanted condition become a `Translation`.
+
+    `references` is 2 for models of clips, which read the frame before and the reference picture, (B, 2, 3, H, W).
+    """
+
+    references: ClassVar[int] = 1
 
     @abstractmethod
     def forward(self, image: Tensor, target: Condition, source: Condition | None = None) -> Translation:
@@ -102,6 +108,14 @@ class Discriminator(Model):
     """
 
     conditional: ClassVar[bool] = False
+
+    @property
+    def beside(self) -> tuple[Beside, ...]:
+        """What makes up the `Condition.structure` of a conditional one, channel after channel, in training.
+
+        The source "picture", as in pix2pix; the structure "shown" there; the "wanted" structure.
+        """
+        return ("picture",)
 
     @abstractmethod
     def forward(self, image: Tensor, condition: Condition | None = None, flow: Tensor | None = None) -> Critique:

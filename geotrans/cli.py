@@ -15,6 +15,8 @@ EXAMPLES = """examples:
   geotrans info spm_refine_64.synthface                        parameters, condition columns, weights, paper
   geotrans translate --model spm_refine_64.synthface --set Smiling=1 photo.png out.png
   geotrans figure sweep --model spm_refine_64.synthface --columns Smiling -o sweep.png
+  geotrans animate --model gfla_face_64.clips -o demo.gif      a picture, moved by a clip
+  geotrans prepare photos faces --size 128                     faces cut out of photographs, to train on
   geotrans train spm_refine_64_synthface --set total_images=4000
   geotrans convert stargan 200000-G.ckpt stargan_celeba        official checkpoint -> published folder
   geotrans verify runs/mine/published/spm_refine_64.mine       do the weights still give the recorded picture?
@@ -25,7 +27,9 @@ EXAMPLES = """examples:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run a sub-command. A user's mistake is one line on stderr and exit code 2."""
+    from geotrans.animate import add_arguments as add_animate_arguments
     from geotrans.figures.command import add_arguments as add_figure_arguments
+    from geotrans.prepare import add_arguments as add_prepare_arguments
     from geotrans.train.classifier import add_arguments as add_judge_arguments
     from geotrans.train.classifier import run as run_judge_training
     from geotrans.train.run import add_arguments as add_train_arguments
@@ -39,6 +43,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     _info(commands.add_parser("info", help="facts of a model"))
     _translate(commands.add_parser("translate", help="edit a picture, or a folder of pictures", formatter_class=_Raw))
     add_figure_arguments(commands.add_parser("figure", help="draw a figure of the papers", formatter_class=_Raw))
+    add_animate_arguments(commands.add_parser("animate", help="make a picture move", formatter_class=_Raw))
+    add_prepare_arguments(commands.add_parser("prepare", help="photographs -> faces to train on", formatter_class=_Raw))
     train = commands.add_parser("train", help="train a recipe", formatter_class=_Raw)
     add_train_arguments(train)
     train.set_defaults(run=run_training)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from geotrans.ops.images import to_uint8
+from geotrans.ops.transforms import affine
+from geotrans.ops.warp import warp
 
 # A synthetic face is about this much of its picture's height; crops of photographs are made alike.
 FACE_SHARE = 0.55
@@ -51,7 +56,33 @@ class Region:
         return out
 
 
+@dataclass(frozen=True, slots=True)
+class Face:
+    """Where a face is, and how far the line through its eyes falls to the right, in radians."""
+
+    region: Region
+    tilt: float = 0.0
+
+    def cut(self, image: Tensor, *, upright: bool = False) -> Tensor:
+        """The face's region of (1, C, H, W), (1, C, side, side); upright, turned about its middle to level the eyes."""
+        if not upright:
+            return self.region.cut(image)
+        side = self.region.side
+        margin = math.ceil((math.sqrt(2) - 1) / 2 * side) + 1  # the corners of a turned square
+        wide = Region(self.region.left - margin, self.region.top - margin, side + 2 * margin).cut(image)
+        cosine, sine = math.cos(self.tilt), math.sin(self.tilt)
+        turn = wide.new_tensor([[cosine - 1, -sine, 0, sine, cosine - 1, 0]])
+        turned = warp(wide, affine(turn, *wide.shape[2:]))
+        return turned[..., margin : margin + side, margin : margin + side]
+
+
 def find_face(image: Tensor) -> Region | None:
+    """The region of `detect_face`; None if no face is seen."""
+    face = detect_face(image)
+    return None if face is None else face.region
+
+
+def detect_face(image: Tensor) -> Face | None:
     """The most certain face of one picture, with the margin that models are trained on; None if none is seen.
 
     MTCNN of the facenet-pytorch package, whose weights come with it.
@@ -59,7 +90,6 @@ def find_face(image: Tensor) -> Region | None:
     Args:
         image: (1, 3, H, W) in [-1, 1].
     """
-    from facenet_pytorch import MTCNN
     from PIL import Image
 
     height, width = image.shape[2:]
@@ -68,9 +98,18 @@ def find_face(image: Tensor) -> Region | None:
     picture = Image.fromarray(to_uint8(image)[0].permute(1, 2, 0).cpu().numpy())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        boxes, _ = MTCNN(device="cpu").detect(picture)
+        boxes, _, points = _detector().detect(picture, landmarks=True)
     if boxes is None:
         return None
     x0, y0, x1, y1 = (float(value) for value in boxes[0])
     side = max(8, round(max(x1 - x0, y1 - y0) / FACE_SHARE))
-    return Region(round((x0 + x1 - side) / 2), round((y0 + y1 - side) / 2), side)
+    region = Region(round((x0 + x1 - side) / 2), round((y0 + y1 - side) / 2), side)
+    across, down = (float(value) for value in points[0][1] - points[0][0])  # from one eye to the other
+    return Face(region, math.atan2(down, across))
+
+
+@cache
+def _detector() -> Any:
+    from facenet_pytorch import MTCNN
+
+    return MTCNN(device="cpu")

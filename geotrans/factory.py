@@ -39,7 +39,7 @@ from registry import (
     suggest,
 )
 
-_JUDGES = ("judge", "judge_identity")  # networks of the metrics, which `create_feature` builds
+_JUDGES = ("judge", "judge_identity", "judge_subject")  # networks of the metrics, which `create_feature` builds
 
 
 def create_model(

@@ -57,7 +57,7 @@ class Condition(_Record):
         emotion: (B, E) one-hot.
         modality: (B, M) one-hot.
         landmarks: (B, 68, 2) iBUG-68 points, (x, y) in [-1, 1].
-        structure: (B, S, H, W) pose heat-maps, edge maps or label maps in [0, 1].
+        structure: (B, S, H, W) pose heat-maps, edge or label maps in [0, 1]; (B, R, S, H, W) of several references.
         view: (B, V) one-hot azimuth and elevation.
         style: (B, Z) style code.
     """
@@ -113,8 +113,9 @@ class ConditionSpec:
             self._check_part(condition, "landmarks", (batch, 68, 2), "iBUG-68 (x, y)")
         if self.structure:
             value = condition.structure
-            if value is None or value.ndim != 4 or value.shape[:2] != (batch, self.structure):
-                got = "None" if value is None else str(tuple(value.shape))
+            shape = () if value is None else tuple(value.shape)  # one map, or one for each of several references
+            if len(shape) not in (4, 5) or (shape[0], shape[-3]) != (batch, self.structure):
+                got = "None" if value is None else str(shape)
                 raise ValueError(f"Condition.structure: expected shape ({batch}, {self.structure}, H, W), got {got}")
 
     def vector(self, condition: Condition, batch: int) -> Tensor:
@@ -204,12 +205,12 @@ class Sample(_Record):
     """A batch of a dataset. What a dataset does not know is None, and metrics that need it say so.
 
     Attributes:
-        image: (B, 3, H, W) in [-1, 1], the source.
+        image: (B, 3, H, W) in [-1, 1], the source; of several references (B, R, 3, H, W).
         source: the condition of `image`.
         target: the wanted condition.
         truth: (B, 3, H, W) how the same subject looks under `target`.
-        flow: (B, 2, H, W) the true backward flow from `truth`'s pixels into `image`.
-        visible: (B, 1, H, W) in {0, 1}: pixels of `truth` whose content exists in `image`.
+        flow: (B, 2, H, W) the true backward flow from `truth`'s pixels into `reference`.
+        visible: (B, 1, H, W) in {0, 1}: pixels of `truth` whose content exists in `reference`.
         id: a stable name a row.
         other: (B, 3, H, W) a real picture under `target`, of any subject: what unpaired training learns from.
     """
@@ -222,6 +223,11 @@ class Sample(_Record):
     visible: Tensor | None = None
     id: tuple[str, ...] = ()
     other: Tensor | None = None
+
+    @property
+    def reference(self) -> Tensor:
+        """(B, 3, H, W): the source, or the first of several references, which a motion is told from."""
+        return self.image if self.image.ndim == 4 else self.image[:, 0]
 
     def rows(self, index: Any) -> Sample:
         """The rows `index` (a slice, an index tensor, or a list of ints) of every tensor, and their ids."""

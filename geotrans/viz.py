@@ -170,10 +170,10 @@ def _columns(sample: Sample, output: Translation, largest: float | None) -> dict
     if largest is None and flows:
         largest = max(float(torch.linalg.vector_norm(flow.detach().float(), dim=1).max()) for flow in flows)
     found = {
-        "source": sample.image,
+        "source": sample.reference,
         "flow": None if output.flow is None else flow_to_rgb(output.flow, largest),
         "warped": None if output.flow is None else output.warped,
-        "mask": None if output.mask is None else (2 * output.mask - 1).expand_as(sample.image),
+        "mask": None if output.mask is None else (2 * output.mask - 1).expand_as(output.image),
         "residual": output.residual,
         "result": output.image,
         "truth": sample.truth,

@@ -26,10 +26,17 @@ _NETWORK = {
     "dilations": (2,),
     "style_downsamples": 2,
     "constant": 0,
+    "flow_width": 4,
+    "flow_max_width": 8,
+    "flow_layers": 3,
 }
-_DATA = {"resolution": SIDE, "size": 16, "load": SIDE + 4, "passes": 2}
+_DATA = {"resolution": SIDE, "width": 24, "size": 16, "load": SIDE + 4, "passes": 2}
 _LOSSES: dict[str, dict[str, Any]] = {
+    "flow_sampling": {"feature": "synthface_features", "layers": ("quarter", "half")},
+    "id_cosine": {"feature": "synthface_identity"},
     "ms_ssim": {"window": 4, "scales": 1},
+    "perc_vgg19": {"feature": "synthface_features", "layers": ("half",), "weights": None},
+    "style_vgg19": {"feature": "synthface_features", "layers": ("half",)},
     "texture_gram": {"feature": "synthface_features"},
 }
 
@@ -78,7 +85,8 @@ def tiny(recipe: Recipe, steps: int = 50) -> Recipe:
 def _small(table: Any, name: str | None, options: Mapping[str, Any], **more: Any) -> dict[str, Any]:
     if name is None:
         return {}
-    known = {field.name for field in fields(table.get(name).factory())}
+    config = table.get(name).factory()
+    known = {field.name for field in fields(config) if not isinstance(getattr(config, field.name), bool)}
     return {**options, **{key: value for key, value in {**_NETWORK, **more}.items() if key in known}}
 
 

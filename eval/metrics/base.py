@@ -95,7 +95,9 @@ class EvalBatch:
         if (name, of) not in cache:
             if of == "real" and self.real is self.truth and self.truth is not None:
                 return self.feature(name, "truth")
-            cache[name, of] = self.networks.feature(name)(self.get(of))
+            picture = self.get(of)
+            store = None if of == "generated" else self.networks.store
+            cache[name, of] = self.networks.known(name, picture, store)
         return cache[name, of]
 
     def get(self, path: str) -> Tensor:

@@ -158,6 +158,14 @@ class _Gaussian:
         """The covariance times a matrix (D, r)."""
         return self.factor @ (self.factor.T @ matrix) if self.covariance is None else self.covariance @ matrix
 
+    def between(self, factor: Tensor) -> Tensor:
+        """factor^T times the covariance times factor (D, r), the symmetric (r, r)."""
+        if self.covariance is None:
+            inner = self.factor.T @ factor
+            return inner.T @ inner
+        product = factor.T @ self.covariance @ factor
+        return (product + product.T) / 2
+
     def influence(self, shift: Tensor, half: Tensor) -> Influence:
         """Of this set's rows on the distance; shift: to this mean from the other, half: H with T = H H^T."""
         names, rows = self.features.sample()
@@ -185,7 +193,7 @@ def frechet_distance(a: FeatureSet, b: FeatureSet) -> float:
         ValueError: a set has fewer than two rows, or their features have different sizes.
     """
     small, large = _fitted(a, b)
-    return _assemble(small, large, torch.linalg.eigvalsh(_symmetric(small.factor.T @ large.times(small.factor))))
+    return _assemble(small, large, torch.linalg.eigvalsh(large.between(small.factor)))
 
 
 def frechet_with_error(a: FeatureSet, b: FeatureSet) -> tuple[float, float]:
@@ -198,15 +206,12 @@ def frechet_with_error(a: FeatureSet, b: FeatureSet) -> tuple[float, float]:
         ValueError: as `frechet_distance`.
     """
     small, large = _fitted(a, b)
-    image = large.times(small.factor)  # (D, r)
-    values, vectors = torch.linalg.eigh(_symmetric(small.factor.T @ image))
+    values, vectors = torch.linalg.eigh(large.between(small.factor))
     kept = values > _NULL * values[-1]
     roots, vectors = values[kept].sqrt(), vectors[:, kept]
     shift = small.mean - large.mean
-    influences = (
-        small.influence(shift, image @ (vectors / roots**1.5)),
-        large.influence(-shift, small.factor @ (vectors / roots**0.5)),
-    )
+    half = small.factor @ (vectors / roots**0.5)  # (D, r)
+    influences = small.influence(shift, large.times(half / roots)), large.influence(-shift, half)
     return _assemble(small, large, values), standard_error(*influences)
 
 
@@ -219,11 +224,6 @@ def _fitted(a: FeatureSet, b: FeatureSet) -> tuple[_Gaussian, _Gaussian]:
         raise ValueError(f"expected features of one size, got {a.dim} and {b.dim}")
     first, second = sorted((_Gaussian(a), _Gaussian(b)), key=lambda gaussian: gaussian.columns)
     return first, second
-
-
-def _symmetric(matrix: Tensor) -> Tensor:
-    symmetric: Tensor = (matrix + matrix.T) / 2
-    return symmetric
 
 
 def _assemble(a: _Gaussian, b: _Gaussian, squares: Tensor) -> float:

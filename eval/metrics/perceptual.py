@@ -1,6 +1,7 @@
-"""LPIPS, a learned distance: between a result and its truth, and among results that shall differ.
+"""Learned distances: between a result and its truth, and among results that shall differ.
 
-Zhang et al. 2018, version 0.1 with linear heads, on images in [-1, 1]. The nets do not compare with each other.
+LPIPS is that of Zhang et al. 2018, version 0.1 with linear heads, on images in [-1, 1]. The nets do not compare with
+each other. `perceptual` is its like on the protocol's own judge, which is always there.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
-from eval.metrics._pose import pose_mask
 from eval.metrics.base import EvalBatch, SampleMetric, mean
 from geotrans.ops.images import from_uint8
+from geotrans.ops.limbs import pose_mask
 from registry import register_metric
 
 
@@ -52,6 +53,30 @@ def mask_lpips() -> SampleMetric:
     return mean(_masked)
 
 
+@register_metric(1, "", False, needs=("truth", "judge.features"))
+def perceptual() -> SampleMetric:
+    """Distance to the truth in the inner layers of the features' judge, as LPIPS without its linear heads.
+
+    0 if equal, 2 where the layers have nothing in common; see `geotrans.features.maps`. Judges do not compare.
+    """
+    return mean(lambda batch: _judged(batch, batch.generated, batch.get("truth")))
+
+
+@register_metric(1, "", False, needs=("truth", "sample.target.structure", "judge.features"))
+def mask_perceptual() -> SampleMetric:
+    """`perceptual` of result and truth, both 0 (grey) outside the wanted pose's mask; the mask as in `mask_lpips`."""
+    return mean(lambda batch: _judged(batch, *_masked_pictures(batch)))
+
+
+@register_metric(1, "", False, needs=("truth", "sample.target.structure"))
+def mask_l1() -> SampleMetric:
+    """Mean absolute difference to the truth inside the wanted pose's mask, black is -1 and white is 1.
+
+    The mask as in `mask_lpips`; a sample in which it is empty has no score.
+    """
+    return SampleMetric(_masked_difference)
+
+
 @register_metric(1, "", True, needs=("variants", "network.lpips_alex"))
 def lpips_diversity() -> SampleMetric:
     """Mean LPIPS (AlexNet) over all pairs of results for one input in several random styles; as MUNIT, StarGAN v2.
@@ -66,10 +91,31 @@ def _to_truth(net: str) -> SampleMetric:
 
 
 def _masked(batch: EvalBatch) -> Tensor:
+    return batch.networks.distance("lpips_alex")(*_masked_pictures(batch))
+
+
+def _judged(batch: EvalBatch, generated: Tensor, truth: Tensor) -> Tensor:
+    return batch.networks.distance(f"maps_{batch.judges['features']}")(generated, truth)
+
+
+def _masked_pictures(batch: EvalBatch) -> tuple[Tensor, Tensor]:
+    """Result and truth in [-1, 1], 0 outside of the mask."""
+    mask = _mask(batch)
+    return from_uint8(batch.generated) * mask, from_uint8(batch.get("truth")) * mask
+
+
+def _masked_difference(batch: EvalBatch) -> tuple[Tensor, Tensor]:
+    mask = _mask(batch).double()
+    difference = (batch.generated.double() - batch.get("truth").double()).abs().mean(1, keepdim=True) / 127.5
+    area = mask.flatten(1).sum(1)
+    there = (area > 0).double()
+    return (difference * mask).flatten(1).sum(1) / area.clamp(min=1), there
+
+
+def _mask(batch: EvalBatch) -> Tensor:
+    """(B, 1, H, W)."""
     height, width = batch.generated.shape[-2:]
-    mask = pose_mask(batch.get("sample.target.structure"), (height, width))
-    pictures = (from_uint8(picture) * mask for picture in (batch.generated, batch.get("truth")))
-    return batch.networks.distance("lpips_alex")(*pictures)
+    return pose_mask(batch.get("sample.target.structure"), (height, width))
 
 
 def _diversity(batch: EvalBatch) -> Tensor:

@@ -91,7 +91,13 @@ def standard_error(a: Influence, b: Influence) -> float:
 
 
 class SetMetric(Metric):
-    """A score of two sets of pictures in one network's features."""
+    """A score of two sets of pictures in one network's features.
+
+    Attributes:
+        least: the number of pictures a side below which there is no score.
+    """
+
+    least = 2
 
     def __init__(self, feature: str) -> None:
         """feature: a judge's role or a registered feature."""
@@ -119,8 +125,6 @@ class SetMetric(Metric):
 
 class RowsMetric(SetMetric):
     """A score that needs all rows of both sides at once; they stay in memory as they come."""
-
-    least = 2
 
     def __init__(self, feature: str) -> None:
         super().__init__(feature)

@@ -1,18 +1,24 @@
-"""GFLA's evaluation of person images, on folders of results and of true pictures.
+"""GFLA's evaluation of person images: on folders of results, and of models on PATN's test pairs.
 
 Paper: Ren et al., "Deep Image Spatial Transformation for Person Image Generation", CVPR 2020, Table 1.
-Differences from the paper: its FID is pytorch-fid's of 2019, with torchvision's Inception, against all pictures of the
-training set; here it is today's, against the true pictures of the test pairs. Its mask LPIPS needs poses, which folders
-do not tell.
+Differences from the paper: its FID, `fid_gfla` here, leaves out the last pictures where 64 do not divide their number.
+Where a model is run, real pictures are those of the training list, as there. Of folders, they are those of the
+reference: for the paper's number, give the training pictures as reference, and --metrics fid_gfla. The mask LPIPS needs
+poses, which folders do not tell.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from eval.protocol import FOLDERS, Protocol, Reported
 from registry import register_protocol
 
-_METRICS = ("fid", "kid", "lpips", "ssim_patn", "ssim_gfla51", "mae_gfla", "l1", "psnr")
-_NOTE = "FID there: torchvision's Inception, against the whole training set; it does not compare with fid here."
+_METRICS = ("fid_gfla", "fid", "kid", "lpips", "ssim_patn", "ssim_gfla51", "mae_gfla", "l1", "psnr")
+_NOTE = (
+    "FID there is fid_gfla here, against the whole training set; on folders, where that is the reference. It does not "
+    "compare with fid."
+)
 
 
 def _pairs(name: str, n: int, what: str, *columns: str, **rows: tuple[float, ...]) -> Protocol:
@@ -28,6 +34,20 @@ def _pairs(name: str, n: int, what: str, *columns: str, **rows: tuple[float, ...
         resolution=0,
         description=f"{what}: results against the true pictures of the {n:,} test pairs of PATN's list, by file name.",
         reported=(reported,),
+    )
+
+
+def _models(folders: Protocol, name: str, dataset: str, resolution: int) -> Protocol:
+    """The same pairs, with models that are run on them."""
+    first, *rest = folders.metrics
+    return replace(
+        folders,
+        name=name,
+        dataset=dataset,
+        metrics=(first, "mask_lpips", *rest),
+        resolution=resolution,
+        real_split="train",
+        description=f"The {folders.n:,} test pairs of PATN's list; sets are compared with the pictures for training.",
     )
 
 
@@ -61,3 +81,15 @@ def gfla_market() -> Protocol:
         Intr_Flow=(27.163, 0.2888, 0.1403, 30.85),
         GFLA=(19.751, 0.2817, 0.1482, 27.81),
     )
+
+
+@register_protocol
+def deepfashion_pose_256() -> Protocol:
+    """DeepFashion In-shop, 256 x 256, with the data: models on the 8,570 test pairs."""
+    return _models(gfla_fashion(), "deepfashion_pose_256", "deepfashion", 256)
+
+
+@register_protocol
+def market1501_pose_128() -> Protocol:
+    """Market-1501, 128 x 64, with the data: models on the 12,000 test pairs."""
+    return _models(gfla_market(), "market1501_pose_128", "market1501", 128)

@@ -28,3 +28,33 @@ def _mix(word: Tensor) -> Tensor:
     word = ((word ^ (word >> 16)) * 0x7FEB352D) & _WORD
     word = ((word ^ (word >> 15)) * 0x846CA68B) & _WORD
     return word ^ (word >> 16)
+
+
+class Draws:
+    """Hands out the columns of a table of uniforms, one a call."""
+
+    def __init__(self, table: Tensor) -> None:
+        self._columns = iter(table.unbind(1))
+
+    def between(self, low: float, high: float) -> Tensor:
+        """A number in [low, high), (B, 1, 1)."""
+        return (low + (high - low) * next(self._columns))[:, None, None]
+
+    def chance(self, probability: float) -> Tensor:
+        """1 with that probability, else 0, (B, 1, 1)."""
+        return (next(self._columns) < probability).float()[:, None, None]
+
+    def pick(self, table: Tensor) -> Tensor:
+        """A row of the table, (B, C)."""
+        return table[(next(self._columns) * len(table)).long()]
+
+    def along(self, table: Tensor) -> Tensor:
+        """A place on the line through the table's rows, (B, C)."""
+        place = next(self._columns) * (len(table) - 1)
+        low = place.long()
+        return torch.lerp(table[low], table[low + 1], (place - low)[:, None])
+
+    def jitter(self, colour: Tensor, amount: float) -> Tensor:
+        """A colour (B, 3) near this one, at most `amount` off in each channel."""
+        noise = torch.stack([next(self._columns) for _ in range(3)], dim=1) - 0.5
+        return (colour + 2 * amount * noise).clamp(0.03, 1.0)

@@ -93,6 +93,15 @@ def ramp(value: Tensor) -> Tensor:
     return value * value * (3 - 2 * value)
 
 
+def round_box(
+    x: Tensor, y: Tensor, half_width: Tensor | float, half_height: Tensor | float, radius: Tensor | float
+) -> Tensor:
+    """Signed distance to a box with round corners; `x` >= 0."""
+    corner_x, corner_y = x - half_width + radius, y.abs() - half_height + radius
+    outside = torch.sqrt(corner_x.clamp_min(0) ** 2 + corner_y.clamp_min(0) ** 2)
+    return outside + torch.maximum(corner_x, corner_y).clamp_max(0) - radius
+
+
 def _pixel(place: float, shifts: tuple[float, float], extreme: Callable[..., float], side: int) -> int:
     """The pixel border that `place` cannot lie beyond, for any scale and shift of a scene."""
     image = extreme(place * scale + shift for scale in SCALE for shift in shifts)

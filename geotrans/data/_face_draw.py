@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from geotrans.data import _face_features as features
-from geotrans.data._face_canvas import Canvas, Region, ramp, spot
+from geotrans.data._face_canvas import Canvas, Region, ramp, round_box, spot
 from geotrans.data._face_folds import draw_folds, folds
 from geotrans.data._face_identity import Face
 from geotrans.data._face_motion import Paint
@@ -52,15 +52,6 @@ def _backdrop(canvas: Canvas, area: Region, face: Face) -> None:
         canvas.rgb.mul_((0.74 + 0.34 * glow)[:, None]).clamp_(max=1)
 
 
-def _round_box(
-    x: Tensor, y: Tensor, half_width: Tensor | float, half_height: Tensor | float, radius: Tensor | float
-) -> Tensor:
-    """Signed distance to a box with round corners; `x` >= 0."""
-    corner_x, corner_y = x - half_width + radius, y.abs() - half_height + radius
-    outside = torch.sqrt(corner_x.clamp_min(0) ** 2 + corner_y.clamp_min(0) ** 2)
-    return outside + torch.maximum(corner_x, corner_y).clamp_max(0) - radius
-
-
 def _style(face: Face, column: int) -> Tensor:
     return face.style[:, column]
 
@@ -74,7 +65,7 @@ def _hair_behind(canvas: Canvas, area: Region, face: Face) -> None:
     half_width, bottom = _style(face, 6), _style(face, 7)
     top = face.level - face.cranium - _style(face, 0)
     centre, half_height = 0.5 * (top + bottom), 0.5 * (bottom - top)
-    back = _round_box(
+    back = round_box(
         area.x.abs(), area.y - centre, half_width, half_height, torch.minimum(0.92 * half_width, half_height)
     )
     bun = torch.sqrt(area.x**2 + (area.y - top + 0.02) ** 2) - _style(face, 8)
@@ -90,7 +81,7 @@ def _body(canvas: Canvas, face: Face) -> None:
     canvas.fill(area, torch.maximum(across - neck_width, 0.3 - area.y), face.skin * 0.93)
     under_chin = spot(area.x / 0.34, (area.y - face.level - face.chin + 0.02) / 0.20)
     canvas.shade(area, 0.75 * under_chin * canvas.cover(across - neck_width), face.skin * 0.55)
-    shoulders = _round_box(across, area.y - 1.30, 0.86 - 0.1 * face.taper, 0.46, 0.34)
+    shoulders = round_box(across, area.y - 1.30, 0.86 - 0.1 * face.taper, 0.46, 0.34)
     crew, open_neck = 0.93 - 0.55 * across**2, 1.06 - 0.95 * across
     neckline = torch.lerp(crew, open_neck, face.collar)
     cloth = torch.maximum(shoulders, 0.75 * (neckline - area.y))

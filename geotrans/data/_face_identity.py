@@ -13,6 +13,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from geotrans.data._counter import Draws
+
 R = TypeVar("R")
 
 IDENTITY_DRAWS = 48
@@ -36,7 +38,7 @@ _HAIR = torch.tensor(
         [0.17, 0.050, -0.45, 0.00, 0.045, 0.02, 0.0, -0.3, 0.0, 1.0, 0.022],  # short curls
     ]
 )
-_HAIR_COLOURS = torch.tensor(
+HAIR_COLOURS = torch.tensor(
     [
         [0.09, 0.07, 0.08],
         [0.20, 0.12, 0.09],
@@ -49,7 +51,7 @@ _HAIR_COLOURS = torch.tensor(
     ]
 )
 _IRIS_COLOURS = torch.tensor([[0.30, 0.18, 0.10], [0.42, 0.27, 0.13], [0.24, 0.45, 0.67], [0.28, 0.50, 0.36]])
-_SKIN = torch.tensor(
+SKIN = torch.tensor(
     [
         [0.99, 0.87, 0.79],
         [0.96, 0.79, 0.67],
@@ -133,36 +135,11 @@ def take(record: R, rows: slice | Tensor) -> R:
     return replace(record, **{k: v[rows] if isinstance(v, Tensor) else take(v, rows) for k, v in values.items()})  # type: ignore[type-var]
 
 
-class _Draws:
-    """Hands out the columns of a table of uniforms, one a call."""
-
-    def __init__(self, table: Tensor) -> None:
-        self._columns = iter(table.unbind(1))
-
-    def between(self, low: float, high: float) -> Tensor:
-        return (low + (high - low) * next(self._columns))[:, None, None]
-
-    def chance(self, probability: float) -> Tensor:
-        return (next(self._columns) < probability).float()[:, None, None]
-
-    def pick(self, table: Tensor) -> Tensor:
-        return table[(next(self._columns) * len(table)).long()]
-
-    def along(self, table: Tensor) -> Tensor:
-        place = next(self._columns) * (len(table) - 1)
-        low = place.long()
-        return torch.lerp(table[low], table[low + 1], (place - low)[:, None])
-
-    def jitter(self, colour: Tensor, amount: float) -> Tensor:
-        noise = torch.stack([next(self._columns) for _ in range(3)], dim=1) - 0.5
-        return (colour + 2 * amount * noise).clamp(0.03, 1.0)
-
-
 def make_face(identity: Tensor, scene: Tensor) -> Face:
     """A batch of faces from uniforms: `identity` (B, IDENTITY_DRAWS) and `scene` (B, SCENE_DRAWS)."""
-    person, place = _Draws(identity), _Draws(scene)
-    skin = person.jitter(person.along(_SKIN), 0.025)
-    hair = person.jitter(person.pick(_HAIR_COLOURS), 0.035)
+    person, place = Draws(identity), Draws(scene)
+    skin = person.jitter(person.along(SKIN), 0.025)
+    hair = person.jitter(person.pick(HAIR_COLOURS), 0.035)
     lips = skin * torch.tensor([0.92, 0.60, 0.60]) + person.between(0.0, 0.07)[:, :, 0] * torch.tensor([1.0, 0.1, 0.25])
     level = person.between(-0.03, 0.01)
     eye_y = level + person.between(0.0, 0.03)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -60,18 +61,35 @@ def draw_pair(
     person: Tensor, scene: Tensor, source: State, target: State, resolution: int, names: tuple[str, ...]
 ) -> Sample:
     """The samples of two states each, from the uniforms that `make_face` reads."""
+    shots = draw_shots(person, scene, (source, target), resolution)
+    (image, truth), (before, after) = shots.pictures, shots.conditions
+    return Sample(image, before, after, truth, shots.flow, shots.visible, names)
+
+
+@dataclass(frozen=True, slots=True)
+class Shots:
+    """Pictures of the same faces in several states, and their conditions; flow and visible lead from last to first."""
+
+    pictures: tuple[Tensor, ...]
+    conditions: tuple[Condition, ...]
+    flow: Tensor
+    visible: Tensor
+
+
+def draw_shots(person: Tensor, scene: Tensor, states: Sequence[State], resolution: int) -> Shots:
+    """Faces in two or more states, from the uniforms that `make_face` reads."""
     face = make_face(person, scene)
     grid = _grid(face, resolution)
-    poses = [_pose(face, state.expression) for state in (source, target)]
+    poses = [_pose(face, state.expression) for state in states]
     places = [grid.rest(pose.motion) for pose in poses]
     pictures = [
         _picture(face, pose.paint, state.modality, place, grid.pixel)
-        for state, pose, place in zip((source, target), poses, places, strict=True)
+        for state, pose, place in zip(states, poses, places, strict=True)
     ]
-    flow = _true_flow(face, poses[0].motion, grid, places[1])
-    visible = _visible(face, poses, places[1], grid.pixel, flow)
-    conditions = [_condition(face, state, pose) for state, pose in zip((source, target), poses, strict=True)]
-    return Sample(pictures[0], conditions[0], conditions[1], pictures[1], flow, visible, names)
+    flow = _true_flow(face, poses[0].motion, grid, places[-1])
+    visible = _visible(face, [poses[0], poses[-1]], places[-1], grid.pixel, flow)
+    conditions = [_condition(face, state, pose) for state, pose in zip(states, poses, strict=True)]
+    return Shots(tuple(pictures), tuple(conditions), flow, visible)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from geotrans.data._counter import keys, uniforms
+from geotrans.data._manifest import Manifest
 from geotrans.data.base import Dataset
 from geotrans.ops.images import Box, from_uint8, list_images, read_pixels, resize, unpad
 from geotrans.ops.landmarks import mirror_landmarks
@@ -147,11 +148,22 @@ class Table:
 class Pictures(Dataset):
     """Pictures with their conditions. No targets: training lets the sources of a batch change places.
 
-    With `flip`, the second half of the indices are the mirror images of the first, landmarks included.
+    With `flip`, the second half of the indices are the mirror images of the first, landmarks included. With a
+    `manifest`, a file's digest is checked when it is read for the first time.
     """
 
-    def __init__(self, table: Table, spec: ConditionSpec, framing: Framing, copies: Copies, seed: int) -> None:
+    def __init__(
+        self,
+        table: Table,
+        spec: ConditionSpec,
+        framing: Framing,
+        copies: Copies,
+        seed: int,
+        *,
+        manifest: Manifest | None = None,
+    ) -> None:
         self.table, self.framing, self.copies, self.seed = table, framing, copies, seed
+        self.manifest, self._checked = manifest, set[Path]()
         self.spec = replace(spec, landmarks=table.labels.landmarks is not None)
         self.resolution = framing.resolution
 
@@ -169,7 +181,7 @@ class Pictures(Dataset):
         draws = place_draws(self.seed, 0, indices)
         source = self.table.labels.rows([row for row, _ in chosen])
         pictures = [
-            framed(read_pixels(self.table.paths[row]), self.table.paths[row], self.framing, draw, mirrored)
+            framed(self._pixels(self.table.paths[row]), self.table.paths[row], self.framing, draw, mirrored)
             for (row, mirrored), draw in zip(chosen, draws, strict=True)
         ]
         windows, mirrors = [window for _, window in pictures], [mirrored for _, mirrored in chosen]
@@ -178,6 +190,12 @@ class Pictures(Dataset):
             source=with_units(source, windows, mirrors),
             id=tuple(sample_id(self.table.names[row], mirrored) for row, mirrored in chosen),
         )
+
+    def _pixels(self, path: Path) -> Tensor:
+        if self.manifest is not None and path not in self._checked:
+            self.manifest.check(path)
+            self._checked.add(path)
+        return read_pixels(path)
 
 
 def framed(pixels: Tensor, path: Path, framing: Framing, draws: Tensor, mirrored: bool) -> tuple[Tensor, Window]:

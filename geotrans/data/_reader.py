@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -23,6 +23,7 @@ from geotrans.data._files import (
     shown,
     shuffled,
 )
+from geotrans.data._manifest import Manifest, read_manifest
 from geotrans.data._sidecar import with_landmarks
 from geotrans.ops.images import read_pixels
 from geotrans.types import VECTOR_FIELDS, Condition, ConditionSpec
@@ -42,9 +43,10 @@ class Reader:
         flip: training sees every picture mirrored too.
         landmarks: folder of landmarks inside `root`; none if empty.
         skip_broken: leave out, with a warning, pictures that are missing or cannot be read.
+        manifest: of a folder that `geotrans prepare` made: all its files are there and as long as they were.
 
     Raises:
-        ValueError: an unknown split, or no folder.
+        ValueError: an unknown split, no folder, or one that is not as its manifest says.
         FileNotFoundError: there is no such folder.
     """
 
@@ -56,6 +58,7 @@ class Reader:
     flip: bool = False
     landmarks: str = ""
     skip_broken: bool = False
+    manifest: Manifest | None = field(init=False, default=None, compare=False)
 
     def __post_init__(self) -> None:
         if self.split not in SPLITS:
@@ -64,6 +67,10 @@ class Reader:
             raise ValueError(f"{self.dataset} reads a folder: pass --data DIR (expected {self.expected})")
         if not self.folder.is_dir():
             raise FileNotFoundError(f"{self.folder}: no such folder; {self.dataset} expected {self.expected}")
+        manifest = read_manifest(self.folder)
+        if manifest is not None:
+            manifest.check_sizes()
+        object.__setattr__(self, "manifest", manifest)
 
     @property
     def folder(self) -> Path:
@@ -80,10 +87,13 @@ class Reader:
 
         Raises:
             FileNotFoundError: none is.
+            ValueError: it is a file of a prepared folder, and not as it was.
         """
         for candidate in candidates:
-            if (self.folder / candidate).exists():
-                return self.folder / candidate
+            if (found := self.folder / candidate).exists():
+                if self.manifest is not None and found.is_file():
+                    self.manifest.check(found)
+                return found
         looked = ", ".join(candidates)
         raise FileNotFoundError(
             f"{self.dataset}: {self.folder} has no {what} (looked for {looked}); expected {self.expected}"
@@ -160,7 +170,9 @@ class Reader:
         """
         if not table.names:
             raise ValueError(f"{self.dataset}: {self.folder} has no pictures for the split {self.split!r}")
-        return with_landmarks(self.dataset, table, self.folder / self.landmarks) if self.landmarks else table
+        if not self.landmarks:
+            return table
+        return with_landmarks(self.dataset, table, self.folder / self.landmarks, self.manifest)
 
     def serve(
         self,
@@ -186,7 +198,8 @@ class Reader:
         rows = Condition() if part is None else Condition(**{part: torch.tensor([list(labels[n]) for n in names])})
         table = Table(tuple(names), tuple(pictures[name] for name in names), rows)
         table = self.complete(table.rows(self.readable(table.paths)))
-        return Pictures(table, spec, framing, self.copies(len(table.names), passes), self.seed)
+        copies = self.copies(len(table.names), passes)
+        return Pictures(table, spec, framing, copies, self.seed, manifest=self.manifest)
 
 
 def _fault(path: Path) -> str:

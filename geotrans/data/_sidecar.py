@@ -12,17 +12,19 @@ from torch import Tensor
 
 from geotrans.data import _openface
 from geotrans.data._files import Table, shown
+from geotrans.data._manifest import Manifest
 
 _SHAPE = (68, 2)
 
 
-def with_landmarks(dataset: str, table: Table, folder: Path | None) -> Table:
+def with_landmarks(dataset: str, table: Table, folder: Path | None, manifest: Manifest | None = None) -> Table:
     """The table with the landmarks of its pictures, in pixels; as it is if there is no folder.
 
     Args:
         folder: holds a file for each picture, of the picture's name: NPZ with one array (68, 2); or CSV with 68 lines
             `x,y`, or of OpenFace with columns x_0, ..., y_67. iBUG-68 points in pixels of the upright picture, pixel
             centres being whole numbers.
+        manifest: of the dataset, by which the files are checked.
 
     Raises:
         FileNotFoundError: pictures without a file.
@@ -35,7 +37,11 @@ def with_landmarks(dataset: str, table: Table, folder: Path | None) -> Table:
     if absent:
         told = f"{len(absent)} of {len(files)} pictures have no NAME.npz or NAME.csv"
         raise FileNotFoundError(f"{dataset}: {told} in {folder}: {shown(absent)}")
-    points = [read_landmarks(file) for file in files if file is not None]
+    present = [file for file in files if file is not None]
+    if manifest is not None:
+        for file in present:
+            manifest.check(file)
+    points = [read_landmarks(file) for file in present]
     stacked = torch.stack(points) if points else torch.empty(0, *_SHAPE)
     return replace(table, labels=replace(table.labels, landmarks=stacked))
 

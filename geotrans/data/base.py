@@ -17,7 +17,7 @@ class Dataset(TorchDataset[Sample]):
 
     Attributes:
         spec: names of the columns that `Sample.source` and `Sample.target` carry.
-        resolution: height and width of its images.
+        resolution: height of its images, and width unless it has a `width` of its own.
     """
 
     spec: ConditionSpec

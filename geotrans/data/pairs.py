@@ -30,13 +30,11 @@ from geotrans.types import Condition, ConditionSpec, Sample
 from registry import register_dataset
 
 
-class Pairs(Dataset):
-    """Pictures of one domain, `image`, with what they show in the other, `truth`.
-
-    With `flip`, the second half of the indices are the mirror images of the first, landmarks included.
+class _Domains(Dataset):
+    """Pictures of two domains.
 
     Args:
-        tables: the pictures of either domain, partners in the same row; of the same files, if a file holds both.
+        tables: the pictures of either domain.
         domains: their names.
         source: the domain, 0 or 1, that `image` is of.
     """
@@ -56,6 +54,14 @@ class Pairs(Dataset):
 
     def __len__(self) -> int:
         return len(self.copies)
+
+
+class Pairs(_Domains):
+    """Pictures of one domain, `image`, with what they show in the other, `truth`.
+
+    With `flip`, the second half of the indices are the mirror images of the first, landmarks included. Partners are in
+    the same row of `tables`, whose files are the same if a file holds both.
+    """
 
     def batch(self, indices: Sequence[int]) -> Sample:
         """The samples at `indices`.
@@ -104,34 +110,13 @@ class Pairs(Dataset):
         return pair
 
 
-class Unpaired(Dataset):
+class Unpaired(_Domains):
     """Pictures of one domain, `image`, each with some picture of the other, `other`.
 
     An epoch of training is as long as the larger domain and sees the pictures of the smaller one more often. In every
-    pass over the second domain, each of its pictures is the partner of one of the first, in an order drawn anew.
-
-    Args:
-        tables: the pictures of either domain.
-        domains: their names.
-        source: the domain, 0 or 1, that `image` is of.
-        copies: of the larger domain in training, else of the first.
+    pass over the second domain, each of its pictures is the partner of one of the first, in an order drawn anew. Copies
+    are of the larger domain in training, else of the first.
     """
-
-    def __init__(
-        self,
-        tables: tuple[Table, Table],
-        domains: tuple[str, str],
-        source: int,
-        framing: Framing,
-        copies: Copies,
-        seed: int,
-    ) -> None:
-        self.tables, self.source, self.framing, self.copies, self.seed = tables, source, framing, copies, seed
-        self.spec = ConditionSpec(modality=domains)
-        self.resolution = framing.resolution
-
-    def __len__(self) -> int:
-        return len(self.copies)
 
     def batch(self, indices: Sequence[int]) -> Sample:
         """The samples at `indices`.

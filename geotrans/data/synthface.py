@@ -50,7 +50,7 @@ def _emotion_table() -> Tensor:
     return table
 
 
-_EMOTION_TABLE = _emotion_table()
+EMOTION_TABLE = _emotion_table()
 
 
 class SynthFace(Dataset):
@@ -145,7 +145,7 @@ def synthface(
     return SynthFace(split, resolution, seed, task, size, tuple(domains))
 
 
-def _habits(habits: Tensor) -> Tensor:
+def resting(habits: Tensor) -> Tensor:
     """A person's own slight activity at rest, (B, 17) in [0, 0.06]; lips and lids rest closed and open."""
     resting = torch.tensor([au not in ("AU25", "AU26", "AU45") for au in AUS])
     return 0.06 * habits[:, : len(AUS)] * resting
@@ -162,7 +162,7 @@ def _smile(habits: Tensor, strength: Tensor) -> Tensor:
 
 def _binary_state(bits: Tensor, strength: Tensor, habits: Tensor, modality: Tensor) -> State:
     smiling = bits[:, :1]
-    aus = (_habits(habits) + smiling * _smile(habits, strength)).clamp(0, 1)
+    aus = (resting(habits) + smiling * _smile(habits, strength)).clamp(0, 1)
     emotion = smiling[:, 0].long() * EMOTIONS.index("happy")
     cartoon = (modality == MODALITIES.index("cartoon")).float()[:, None]
     return State(Expression(aus, bits, cartoon), emotion, modality)
@@ -202,14 +202,9 @@ def _modality_states(choice: Tensor, habits: Tensor) -> tuple[State, State]:
 def _au_states(choice: Tensor, habits: Tensor) -> tuple[State, State]:
     source, target = choice[:, 12:29], choice[:, 29:46]
     forced = one_hot((choice[:, 9] * len(AUS)).long(), len(AUS))
-    return _acted(source, choice, 0 * forced, habits), _acted(target, choice, forced, habits)
-
-
-def _acted(draws: Tensor, choice: Tensor, forced: Tensor, habits: Tensor) -> State:
-    """Each AU is active with probability 1/4, at 0.2 to 1; those in `forced` always are."""
-    active = (draws < 0.25) | forced.bool()
-    aus = torch.where(active, 0.2 + 0.8 * (draws * 4) % 1, _habits(habits)).clamp(0, 1)
-    return _au_state(aus, _nearest_emotion(aus), choice)
+    units = acted(source, 0 * forced, habits), acted(target, forced, habits)
+    first, second = (au_state(aus, nearest_emotion(aus), choice) for aus in units)
+    return first, second
 
 
 def _emotion_states(choice: Tensor, habits: Tensor) -> tuple[State, State]:
@@ -217,20 +212,30 @@ def _emotion_states(choice: Tensor, habits: Tensor) -> tuple[State, State]:
     second = (first + 1 + (choice[:, 10] * (len(EMOTIONS) - 1)).long()) % len(EMOTIONS)
     states = []
     for emotion, draws in ((first, choice[:, 12:29]), (second, choice[:, 29:46])):
-        aus = torch.maximum(_EMOTION_TABLE[emotion] * (0.75 + 0.25 * draws), _habits(habits))
-        states.append(_au_state(aus, emotion, choice))
+        states.append(au_state(felt(emotion, draws, habits), emotion, choice))
     return states[0], states[1]
 
 
-def _au_state(aus: Tensor, emotion: Tensor, choice: Tensor) -> State:
+def felt(emotion: Tensor, draws: Tensor, habits: Tensor) -> Tensor:
+    """AUs (B, 17) of an emotion (B,), at three quarters of their strength or more."""
+    return torch.maximum(EMOTION_TABLE[emotion] * (0.75 + 0.25 * draws), resting(habits))
+
+
+def acted(draws: Tensor, forced: Tensor, habits: Tensor) -> Tensor:
+    """AUs (B, 17), each active with probability 1/4, at 0.2 to 1; those in `forced` always are."""
+    active = (draws < 0.25) | forced.bool()
+    return torch.where(active, 0.2 + 0.8 * (draws * 4) % 1, resting(habits)).clamp(0, 1)
+
+
+def au_state(aus: Tensor, emotion: Tensor, choice: Tensor) -> State:
     """A photo; a face's nose and brows are as drawn for the pair, and it is smiling if its lip corners are well up."""
     bits = (choice[:, :4] < 0.5).float()
     bits[:, 0] = aus[:, AUS.index("AU12")] >= 0.5
     return State(Expression(aus, bits, torch.zeros(len(aus), 1)), emotion, _photo(aus))
 
 
-def _nearest_emotion(aus: Tensor) -> Tensor:
-    return torch.cdist(aus, _EMOTION_TABLE).argmin(dim=1)
+def nearest_emotion(aus: Tensor) -> Tensor:
+    return torch.cdist(aus, EMOTION_TABLE).argmin(dim=1)
 
 
 _STATES: dict[str, Callable[[Tensor, Tensor], tuple[State, State]]] = {

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +30,8 @@ PINS = {
     "judge_synthface_64": "29f979fe16dc0b38693ce021f43167de30d7ce31d2ff4b76acefc55a3e9eb4ff",
     "judge_identity_64": "75e51c2a1bf58dbc840c6ad9a67957c918bba4d7e4b346efbb076b799791cbef",
     "judge_shapes_64": "c518fdad57d7ab73c16d41e042cf1ae6d642fac88b3fcf5ea0224bccea2a28a0",
+    "judge_synthpeople_64": "9a3ae1b7832fc694f4b4c76f5817432dd984f02097640aec5d7d60ee3e12a0ed",
+    "judge_synthviews_64": "3a705661571ecca33c75042e458dfe6a2d4335e08faab3f0bf4e205f573f0f33",
 }
 
 
@@ -54,7 +56,12 @@ class Trunk(Model):
     """Pictures to a vector: residual stages at 1/2, 1/4 and 1/8 of the resolution, then a layer that sees the places.
 
     No normalisation layers: contrast and colour are part of what is judged.
+
+    Attributes:
+        config_class: what it is built from.
     """
+
+    config_class: ClassVar[type[JudgeConfig]] = JudgeConfig
 
     def __init__(self, cfg: JudgeConfig) -> None:
         super().__init__(cfg)
@@ -197,7 +204,7 @@ def load_judge(cls: type[J], folder: str | Path, sha256: str | None = None) -> J
             f"{folder / WEIGHTS} has sha256 {digest[:12]}, expected {sha256[:12]}: it was changed; reinstall geotrans"
         )
     stored = read_folder(folder)
-    judge = cls(config_from_dict(JudgeConfig, stored.config))
+    judge = cls(config_from_dict(cls.config_class, stored.config))
     try:
         judge.load_state_dict(stored.weights)
     except RuntimeError as error:
@@ -208,52 +215,53 @@ def load_judge(cls: type[J], folder: str | Path, sha256: str | None = None) -> J
 @register_feature(dim=4, licence=LICENCE, sha256=PINS["judge_synthface_64"])
 def synthface_attributes() -> JudgeFeature:
     """Probability of each attribute of `synthface`."""
-    return JudgeFeature(_bundled(Judge, "judge_synthface_64"), "attributes")
+    return JudgeFeature(bundled_judge(Judge, "judge_synthface_64"), "attributes")
 
 
 @register_feature(dim=17, licence=LICENCE, sha256=PINS["judge_synthface_64"])
 def synthface_aus() -> JudgeFeature:
     """Action unit intensities of a `synthface` picture, in [0, 1]."""
-    return JudgeFeature(_bundled(Judge, "judge_synthface_64"), "aus")
+    return JudgeFeature(bundled_judge(Judge, "judge_synthface_64"), "aus")
 
 
 @register_feature(dim=8, licence=LICENCE, sha256=PINS["judge_synthface_64"])
 def synthface_emotion() -> JudgeFeature:
     """Probability of each emotion of `synthface`; a row sums to 1."""
-    return JudgeFeature(_bundled(Judge, "judge_synthface_64"), "emotion")
+    return JudgeFeature(bundled_judge(Judge, "judge_synthface_64"), "emotion")
 
 
 @register_feature(dim=4, licence=LICENCE, sha256=PINS["judge_synthface_64"])
 def synthface_modality() -> JudgeFeature:
     """Probability of each modality of `synthface`; a row sums to 1."""
-    return JudgeFeature(_bundled(Judge, "judge_synthface_64"), "modality")
+    return JudgeFeature(bundled_judge(Judge, "judge_synthface_64"), "modality")
 
 
 @register_feature(dim=128, licence=LICENCE, sha256=PINS["judge_synthface_64"])
 def synthface_features() -> JudgeFeature:
     """The `synthface` judge's penultimate layer, for Frechet distances without any download."""
-    return JudgeFeature(_bundled(Judge, "judge_synthface_64"), "features")
+    return JudgeFeature(bundled_judge(Judge, "judge_synthface_64"), "features")
 
 
 @register_feature(dim=64, licence=LICENCE, sha256=PINS["judge_identity_64"])
 def synthface_identity() -> IdentityFeature:
     """Unit vectors whose cosine says whether two `synthface` pictures show one person."""
-    return IdentityFeature(_bundled(IdentityJudge, "judge_identity_64"))
+    return IdentityFeature(bundled_judge(IdentityJudge, "judge_identity_64"))
 
 
 @register_feature(dim=1, licence=LICENCE, sha256=PINS["judge_shapes_64"])
 def shapes_attributes() -> JudgeFeature:
     """Probability of the attribute of `shapes`."""
-    return JudgeFeature(_bundled(Judge, "judge_shapes_64"), "attributes")
+    return JudgeFeature(bundled_judge(Judge, "judge_shapes_64"), "attributes")
 
 
 @register_feature(dim=128, licence=LICENCE, sha256=PINS["judge_shapes_64"])
 def shapes_features() -> JudgeFeature:
     """The `shapes` judge's penultimate layer, for Frechet distances without any download."""
-    return JudgeFeature(_bundled(Judge, "judge_shapes_64"), "features")
+    return JudgeFeature(bundled_judge(Judge, "judge_shapes_64"), "features")
 
 
-def _bundled(cls: type[J], name: str) -> J:
+def bundled_judge(cls: type[J], name: str) -> J:
+    """The judge of that name that comes with the library, checked against its pin."""
     return load_judge(cls, bundled_folder(name), PINS[name])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ class TimmFeature(nn.Module):
     """A timm network without its classifier: uint8 (B, 3, H, W) -> (B, D), frozen.
 
     Whole pictures are resized to the size it was trained at, without a crop, and normalised as its config says.
-    For losses, `embed` does the same to float images and lets gradients through.
+    For losses, `embed` does the same to float images, `maps` shows inner layers, and both let gradients through.
 
     Args:
         net: built with `num_classes=0`.
@@ -48,10 +49,32 @@ class TimmFeature(nn.Module):
 
     def embed(self, image: Tensor) -> Tensor:
         """(B, D) of (B, 3, H, W) in [-1, 1]."""
+        vectors: Tensor = self.net(self._seen(image))
+        return vectors
+
+    def maps(self, image: Tensor, layers: Sequence[str] | None = None) -> tuple[Tensor, ...]:
+        """Feature maps (B, C, h, w) of (B, 3, H, W) in [-1, 1], one a layer, in the order asked for.
+
+        Args:
+            layers: numbers of timm's intermediate layers, "0" the first, a resolution each in most networks; None: all.
+
+        Raises:
+            ValueError: there is no such layer, or timm shows no inner layers of this network.
+        """
+        if not hasattr(self.net, "forward_intermediates"):
+            raise ValueError(f"timm shows no inner layers of {type(self.net).__name__}; use another network")
+        found = self.net.forward_intermediates(self._seen(image), intermediates_only=True)  # type: ignore[operator]
+        known = {str(place): maps for place, maps in enumerate(found)}
+        wanted = tuple(known) if layers is None else tuple(layers)
+        if not wanted or (unknown := [name for name in wanted if name not in known]):
+            got = ", ".join(unknown) if wanted else "none"
+            raise ValueError(f"layers of {type(self.net).__name__}: expected some of {', '.join(known)}, got {got}")
+        return tuple(known[name] for name in wanted)
+
+    def _seen(self, image: Tensor) -> Tensor:
         if tuple(image.shape[2:]) != self.size:
             image = F.interpolate(image, self.size, mode=self.mode, align_corners=False, antialias=True)
-        vectors: Tensor = self.net(((image + 1) / 2 - self.mean) / self.deviation)
-        return vectors
+        return ((image + 1) / 2 - self.mean) / self.deviation
 
 
 def timm_feature(name: str) -> TimmFeature:

@@ -126,6 +126,12 @@ def vgg19(normalise: bool = True) -> VGG:
     return VGG(19, WEIGHTS[19].load(), normalise=normalise)
 
 
+@register_feature(dim=512, licence="BSD-3-Clause", sha256=WEIGHTS[19].sha256)
+def vgg19_plain() -> VGG:
+    """VGG-19 that sees pictures in [-1, 1] as they are, as GFLA's losses do; otherwise as `vgg19`."""
+    return vgg19(normalise=False)
+
+
 @register_feature(dim=512, licence="BSD-3-Clause", sha256=WEIGHTS[16].sha256)
 def vgg16(normalise: bool = True) -> VGG:
     """VGG-16 with torchvision's ImageNet weights; otherwise as `vgg19`."""

@@ -41,10 +41,10 @@ class LocalAttention(nn.Module):
             (B, C, H, W), and the kernels (B, size**2, H, W), which add up to 1 over dimension 1.
         """
         # Pixels are fetched as rows of channels; convolutions between them had better leave them so.
-        rows, wanted = (x.contiguous(memory_format=torch.channels_last) for x in (source, target))
+        rows = source.contiguous(memory_format=torch.channels_last)
         of_target, of_source = self.patch.weight.chunk(2, dim=1)
-        hidden = patch_convolution(wanted, of_target, self.patch.bias) + flowed_convolution(rows, flow, of_source)
-        kernels = self.kernel(F.leaky_relu(hidden, self.slope)).softmax(1)
+        hidden = patch_convolution(target, of_target, self.patch.bias).add_(flowed_convolution(rows, flow, of_source))
+        kernels = self.kernel(F.leaky_relu_(hidden, self.slope)).softmax(1)
         attended = content_sample(rows, flow, kernels, scale=self.scale)
         return attended if is_channels_last(source) else attended.contiguous(), kernels
 

@@ -24,7 +24,8 @@ def flow_affine(sizes: Sequence[int] = (3, 5)) -> LossFn:
     while the flow is trained alone) were tuned, the source's places are fitted by the target's; Eq. 4 does it the other
     way round.
 
-    Of a generator that shows flows of several sizes ("flow_0", ... from the coarsest on) each counts, else its flow.
+    Of a generator that shows flows of several sizes ("flow_0", ... from the coarsest on) each counts, else its flow; of
+    one with several references, those of each.
 
     Args:
         sizes: of the patches, one a flow, the finest flow's last; in GFLA those of its attention kernels.
@@ -37,26 +38,30 @@ def flow_affine(sizes: Sequence[int] = (3, 5)) -> LossFn:
         raise ValueError(f"sizes: expected numbers of at least 2, got {tuple(sizes)}")
 
     def loss(inputs: LossInputs) -> Tensor:
-        found = flows(need(inputs.output, "output"))
-        if len(found) > len(sizes):
-            raise ValueError(f"sizes: expected one for each of {len(found)} flows, got {tuple(sizes)}")
-        pairs = zip(found, list(sizes)[-len(found) :], strict=True)
-        return torch.stack([affine_residual(flow, size) for flow, size in pairs]).sum(0)
+        terms: list[Tensor] = []
+        for found in flows(need(inputs.output, "output")):
+            if len(found) > len(sizes):
+                raise ValueError(f"sizes: expected one for each of {len(found)} flows, got {tuple(sizes)}")
+            pairs = zip(found, list(sizes)[-len(found) :], strict=True)
+            terms += [affine_residual(flow, size) for flow, size in pairs]
+        return torch.stack(terms).sum(0)
 
     return loss
 
 
-def flows(output: Translation) -> list[Tensor]:
-    """The flows of every size that a generator shows, the finest last.
+def flows(output: Translation) -> list[list[Tensor]]:
+    """The flows of every size that a generator shows, the finest last, for each of its references.
 
     Raises:
         ValueError: it has none.
     """
-    count = sum(name.startswith("flow_") and name[5:].isdigit() for name in output.intermediates)
-    if not count:
-        return [need(output.flow, "output.flow (a generator that warps)")]
-    found = [output.intermediates[f"flow_{number}"] for number in range(count)]
-    return sorted(found, key=lambda flow: flow.shape[2] * flow.shape[3])
+    found: dict[str, list[Tensor]] = {}
+    for name, flow in output.intermediates.items():
+        if name.startswith("flow_"):
+            found.setdefault(name[5:].partition("_")[2], []).append(flow)  # "flow_0", or "flow_0_1" of reference 1
+    if not found:
+        return [[need(output.flow, "output.flow (a generator that warps)")]]
+    return [sorted(found[reference], key=lambda flow: flow.shape[2] * flow.shape[3]) for reference in sorted(found)]
 
 
 def affine_residual(flow: Tensor, size: int) -> Tensor:

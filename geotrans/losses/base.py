@@ -17,6 +17,7 @@ from geotrans.types import Condition, Critique, Translation
 
 V = TypeVar("V")
 Pass = Literal["output", "cycle"]  # there, and back again
+Picture = Literal["image", "warped"]  # of a translation: the result, or what motion alone has made
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class LossInputs:
     """Everything a training step may hand to a loss; the trainer computes only what some term needs.
 
     Attributes:
-        image: (B, 3, H, W) the source.
+        image: (B, 3, H, W) the source; of several references (B, R, 3, H, W).
         source: the condition of `image`.
         target: the wanted condition.
         output: generator(image, target).

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from geotrans.features.timm import PREFIX, timm_feature
 from registry import FEATURES
 
 
@@ -16,7 +17,7 @@ def frozen(feature: str | Callable[..., Any], method: str) -> Callable[..., Any]
     """A differentiable function of images, which is loaded at its first call and moves to their device.
 
     Args:
-        feature: the name of a registered feature, or the function itself.
+        feature: the name of a registered feature, `timm/NAME` for any network of timm, or the function itself.
         method: what a named feature is called by; called itself it takes bytes, through which no gradient passes.
 
     Returns:
@@ -26,9 +27,14 @@ def frozen(feature: str | Callable[..., Any], method: str) -> Callable[..., Any]
     Raises:
         LookupError: there is no feature of that name; the message offers the closest ones.
     """
-    if isinstance(feature, str):
+    if isinstance(feature, str) and not feature.startswith(PREFIX):
         FEATURES.get(feature)
-    load = cache(lambda: FEATURES.get(feature).factory() if isinstance(feature, str) else feature)
+
+    @cache
+    def load() -> Any:
+        if not isinstance(feature, str):
+            return feature
+        return timm_feature(feature) if feature.startswith(PREFIX) else FEATURES.get(feature).factory()
 
     def call(image: Tensor, *rest: Any) -> Any:
         network = load()

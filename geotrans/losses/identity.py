@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from geotrans.losses.base import LossFn, LossInputs, need
+from geotrans.losses.base import LossFn, LossInputs, Picture, need
 from geotrans.losses.frozen import frozen
 from registry import register_loss
 
 Embed = Callable[[Tensor], Tensor]
-Picture = Literal["image", "warped"]
 
 
 @register_loss("output")

@@ -53,14 +53,19 @@ def style_vgg19(
     feature: str | Maps = "vgg19",
     layers: Layers = ("relu2_2", "relu3_4", "relu4_4", "relu5_2"),
     weights: Sequence[float] | None = None,
+    raw: bool = False,
 ) -> LossFn:
     """Mean absolute difference of the output's Gram matrices from the paired target's; 0 if equal. GFLA.
 
     Added up over layers, which by default are GFLA's; Gram matrices as in `gram`. See `perc_vgg19` for the options.
+
+    Args:
+        raw: nothing is divided by a number of elements: sums of products, and the sum of their absolute differences,
+            as papers print them.
     """
 
     def difference(got: Tensor, wanted: Tensor) -> Tensor:
-        return per_sample((gram(got) - gram(wanted)).abs())
+        return _over_pairs((gram(got, raw) - gram(wanted, raw)).abs(), raw)
 
     compare = _compared(feature, layers, weights, difference)
 
@@ -72,17 +77,24 @@ def style_vgg19(
 
 @register_loss("output", "other")
 def texture_gram(
-    feature: str | Maps = "vgg19", layers: Layers = None, weights: Sequence[float] | None = None
+    feature: str | Maps = "vgg19",
+    layers: Layers = None,
+    weights: Sequence[float] | None = None,
+    raw: bool = False,
 ) -> LossFn:
     """Mean squared difference of the output's Gram matrices from those of a real picture of the target's modality.
 
     Added up over layers; 0 if equal. Textures need no pairs: `other` may show somebody else. PortraitGAN, Eq. 8 and 9,
     which leaves the matrices' scale open: Gram matrices as in `gram`, so that a weight means the same at any
     resolution. See `perc_vgg19` for the options.
+
+    Args:
+        raw: the squared Frobenius norm of the difference of sums of products, as the paper prints it: for a layer
+            C^4 H^2 W^2 times as much.
     """
 
     def difference(got: Tensor, wanted: Tensor) -> Tensor:
-        return per_sample((gram(got) - gram(wanted)).square())
+        return _over_pairs((gram(got, raw) - gram(wanted, raw)).square(), raw)
 
     compare = _compared(feature, layers, weights, difference)
 
@@ -92,10 +104,16 @@ def texture_gram(
     return loss
 
 
-def gram(maps: Tensor) -> Tensor:
-    """Inner products of the channels of feature maps (B, C, H, W) over places, / (C * H * W): (B, C, C)."""
+def gram(maps: Tensor, raw: bool = False) -> Tensor:
+    """Inner products of the channels of feature maps (B, C, H, W) over places, / (C * H * W) unless raw: (B, C, C)."""
     flat = maps.flatten(2)
-    return flat @ flat.mT / flat[0].numel()
+    products = flat @ flat.mT
+    return products if raw else products / flat[0].numel()
+
+
+def _over_pairs(differences: Tensor, raw: bool) -> Tensor:
+    """Over pairs of channels, (B, C, C) -> (B,): the mean, or the sum if raw."""
+    return differences.flatten(1).sum(1) if raw else per_sample(differences)
 
 
 def _compared(feature: str | Maps, layers: Layers, weights: Sequence[float] | None, distance: Distance) -> Distance:

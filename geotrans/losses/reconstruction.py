@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import torch
 from torch import Tensor
 
-from geotrans.losses.base import LossFn, LossInputs, Pass, need, per_sample, translation
+from geotrans.losses.base import LossFn, LossInputs, Pass, Picture, need, per_sample, translation
 from geotrans.types import Critique
 from registry import register_loss
 
 
 @register_loss("output", "truth")
-def rec_l1() -> LossFn:
-    """Mean absolute difference of the output from the paired target, in units of [-1, 1]; 0 when equal. pix2pix."""
+def rec_l1(of: Picture = "image") -> LossFn:
+    """Mean absolute difference of the output from the paired target, in units of [-1, 1]; 0 when equal. pix2pix.
+
+    Args:
+        of: what is compared with the target: the final image, or the warped one, before painting.
+
+    Raises:
+        ValueError: `of` is neither; when first computed, if the generator does not warp.
+    """
+    if of not in get_args(Picture):
+        raise ValueError(f"of: expected 'image' or 'warped', got {of!r}")
 
     def loss(inputs: LossInputs) -> Tensor:
-        return per_sample((need(inputs.output, "output").image - need(inputs.truth, "truth")).abs())
+        output = need(inputs.output, "output")
+        picture = output.image if of == "image" else need(output.warped, "output.warped")
+        return per_sample((picture - need(inputs.truth, "truth")).abs())
 
     return loss
 

@@ -31,10 +31,12 @@ def flow_sampling(
     """How unlike the target's features the source's are where the flow points to. GFLA, Eq. 2 and 3.
 
     The mean over places of exp(-similarity / best similarity) - 1/e, added up over the layers: 0 where every place has
-    found its best match, up to e - 1/e. Needs no true flow, and no picture from the generator. The constant is the
-    authors' code's, as are the weights 5 (20 while the flow is trained alone).
+    found its best match, up to 1 - 1/e. Needs no true flow, and no picture from the generator. The constant is the
+    authors' code's, as are the weights 5 (20 while the flow is trained alone). Negative features count as 0; VGG's are
+    none, and where similarities may be negative, the best one may be close to 0.
 
-    Of a generator that shows flows of several sizes ("flow_0", ... from the coarsest on) each counts, else its flow.
+    Of a generator that shows flows of several sizes ("flow_0", ... from the coarsest on) each counts, else its flow; of
+    one with several references, those of each.
 
     Args:
         feature: see `perc_vgg19`; GFLA's VGG sees pictures without ImageNet's normalisation.
@@ -52,14 +54,19 @@ def flow_sampling(
     maps = frozen(feature, "maps")
 
     def loss(inputs: LossInputs) -> Tensor:
-        found, truth = flows(need(inputs.output, "output")), need(inputs.truth, "truth")
-        if len(found) > len(layers):
-            raise ValueError(f"layers: expected one for each of {len(found)} flows, got {', '.join(layers)}")
-        chosen = list(layers)[-len(found) :]
-        with torch.no_grad():
-            sources, targets = (maps(picture.detach(), chosen) for picture in (inputs.image, truth))
-        scales = zip(sources, targets, found, strict=True)
-        return torch.stack([sampling_correctness(*scale, sampling=sampling) for scale in scales]).sum(0)
+        references, truth = flows(need(inputs.output, "output")), need(inputs.truth, "truth")
+        several = inputs.image.ndim == 5
+        pictures = inputs.image.unbind(1) if several else [inputs.image] * len(references)
+        terms: list[Tensor] = []
+        for image, found in zip(pictures, references, strict=True):
+            if len(found) > len(layers):
+                raise ValueError(f"layers: expected one for each of {len(found)} flows, got {', '.join(layers)}")
+            chosen = list(layers)[-len(found) :]
+            with torch.no_grad():
+                sources, targets = ([m.relu() for m in maps(shown.detach(), chosen)] for shown in (image, truth))
+            scales = zip(sources, targets, found, strict=True)
+            terms += [sampling_correctness(*scale, sampling=sampling) for scale in scales]
+        return torch.stack(terms).sum(0)
 
     return loss
 

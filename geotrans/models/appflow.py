@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from geotrans.base import Generator
+from geotrans.models.gfla_view import VIEWS
 from geotrans.ops.flow import from_pixels
 from geotrans.ops.warp import warp
 from geotrans.types import Condition, ConditionSpec, Translation
@@ -39,6 +40,7 @@ class AppFlowConfig:
     mask_units: of those of the mask's decoder.
     view_units: of the fully connected layers that read the turn.
     constant: the turn is followed by a constant 1, as in the authors' network for cars.
+    condition: how far the view is turned; or with `needs_source` views, of which the difference is read.
     """
 
     resolution: int = 224
@@ -55,8 +57,9 @@ class AppFlowConfig:
 class AppFlow(Generator):
     """The source along a flow, and nothing painted; black outside the source.
 
-    `Condition.view` says how far the wanted view is turned from the source's, one-hot. `intermediates` holds
-    "foreground" (B, 1, H, W) in [0, 1], the pixels of the object in the wanted view.
+    `Condition.view` says how far the wanted view is turned from the source's, one-hot; or which view is wanted, where
+    the source's condition says which it shows. `intermediates` holds "foreground" (B, 1, H, W) in [0, 1], the pixels of
+    the object in the wanted view.
     """
 
     paper = PAPER
@@ -81,7 +84,10 @@ class AppFlow(Generator):
         side = self.cfg.resolution
         if image.shape[2:] != (side, side):
             raise ValueError(f"image: expected {side} x {side} pixels, got {tuple(image.shape[2:])}; resize it")
-        turn = self.cfg.condition.vector(target, len(image)).to(image)
+        spec = self.cfg.condition
+        turn = spec.vector(target, len(image)).to(image)
+        if spec.needs_source:
+            turn = turn - spec.vector(source or Condition(), len(image)).to(image)
         if self.cfg.constant:
             turn = torch.cat([turn, torch.ones_like(turn[:, :1])], dim=1)
         code = torch.cat([self.encoder(image - self.mean), self.turn(turn)], dim=1)
@@ -139,5 +145,14 @@ def appflow_chair_224() -> AppFlowConfig:
 
 @register_generator(AppFlow)
 def appflow_64() -> AppFlowConfig:
-    """A small Appearance Flow for the built-in benchmark."""
-    return AppFlowConfig(resolution=64, width=8, layers=4, growths=3, units=256, mask_units=128, view_units=(32, 64))
+    """A small Appearance Flow for the built-in benchmark; like GFLA it reads two views and not a turn."""
+    return AppFlowConfig(
+        resolution=64,
+        width=12,
+        layers=4,
+        growths=3,
+        units=320,
+        mask_units=128,
+        view_units=(32, 64),
+        condition=VIEWS,
+    )

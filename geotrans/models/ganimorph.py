@@ -100,7 +100,8 @@ class GANimorphDiscriminatorConfig:
 class GANimorphDiscriminator(Discriminator):
     """One logit for each patch at an eighth of the size, (B, 1, H / 8, W / 8), seen in a wide context.
 
-    Features: the maps before the dilated branch is merged with the undilated one, seven with three dilations.
+    Features: all maps but the first, which has no norm, and the logits: seven with three dilations, as in the official
+    code.
     """
 
     paper = PAPER
@@ -129,7 +130,7 @@ class GANimorphDiscriminator(Discriminator):
             features.append(hidden)
         near = features[len(self.strided) - 1]
         merged = self.merge(torch.cat([near, hidden], dim=1))
-        return Critique(scores=(self.score(merged),), features=(tuple(features),))
+        return Critique(scores=(self.score(merged),), features=((*features[1:], merged),))
 
 
 def _dilated(channels: int, dilation: int) -> nn.Sequential:

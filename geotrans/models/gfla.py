@@ -377,5 +377,25 @@ def gfla_bisample_256() -> GFLAConfig:
 
 @register_generator(GFLA)
 def gfla_64() -> GFLAConfig:
-    """A small GFLA for the built-in benchmark."""
-    return GFLAConfig(resolution=64, width=16, max_width=64, flow_width=16, flow_max_width=64, flow_layers=4)
+    """A small GFLA for the built-in benchmark: local attention at a quarter and at half of the size."""
+    return GFLAConfig(
+        resolution=64, width=24, layers=2, kernels=(3, 3), flow_width=16, flow_max_width=64, flow_layers=4
+    )
+
+
+@register_generator(GFLA)
+def gfla_baseline_64() -> GFLAConfig:
+    """The ablation "Baseline", small."""
+    return replace(gfla_64(), sampling="none")
+
+
+@register_generator(GFLA)
+def gfla_globalattn_64() -> GFLAConfig:
+    """The ablation "Global-Attn", small."""
+    return replace(gfla_64(), sampling="global")
+
+
+@register_generator(GFLA)
+def gfla_bisample_64() -> GFLAConfig:
+    """The ablation "Bi-Sample", small."""
+    return replace(gfla_64(), sampling="bilinear")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from geotrans.base import Discriminator
+from geotrans.base import Beside, Discriminator
 from geotrans.layers.convert import build, count, drop_stale, keep_statistics, shape_of
 from geotrans.layers.normed import make_norm, needs_bias
 from geotrans.ops.condition import spatial, structure_map
@@ -44,6 +44,11 @@ class PatchGAN(Discriminator):
 
     paper = "https://arxiv.org/abs/1611.07004"
     conditional = True
+
+    @property
+    def beside(self) -> tuple[Beside, ...]:
+        """Maps beyond a picture's three channels are the wanted structure, as in Intrinsic Flow."""
+        return ("picture",) if self.cfg.condition.structure <= 3 else ("picture", "wanted")
 
     def __init__(self, cfg: PatchGANConfig) -> None:
         super().__init__(cfg)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from geotrans.base import Discriminator, Generator
+from geotrans.base import Beside, Discriminator, Generator
 from geotrans.layers.convert import build, count, drop_stale, keep_statistics, shape_of
 from geotrans.layers.normed import NormedConv, NormedResBlock, NormedUp, make_norm, needs_bias
 from geotrans.ops.condition import structure_map, structure_pair
@@ -22,6 +22,7 @@ from registry import register_discriminator, register_generator
 PAPER = "https://arxiv.org/abs/1904.03349"
 POSE = ConditionSpec(structure=18, needs_source=True)
 APPEARANCE = ConditionSpec(structure=3)  # the source picture, beside which a result is judged
+BOTH = ConditionSpec(structure=3 + 18)  # and the wanted pose
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def _encoder(c_in: int, width: int, norm: str) -> nn.Sequential:
 class PATNDiscriminatorConfig:
     """Attributes:
     blocks: residual blocks at a quarter of the size.
-    condition: its `structure` is what the picture is judged beside: the wanted pose, or the source picture.
+    condition: its `structure` is what the picture is judged beside: the wanted pose, the source picture, or both.
     """
 
     resolution: int = 256
@@ -132,7 +133,11 @@ class PATNDiscriminator(Discriminator):
     (B, 1, 4 * width * H / 4, W / 4).
     """
 
-    paper = PAPER
+    paper, conditional = PAPER, True
+
+    @property
+    def beside(self) -> tuple[Beside, ...]:
+        return ("picture",) if self.cfg.condition == APPEARANCE else ("wanted",)
 
     def __init__(self, cfg: PATNDiscriminatorConfig) -> None:
         super().__init__(cfg)
@@ -148,6 +153,32 @@ class PATNDiscriminator(Discriminator):
         for block in self.blocks:
             features.append(block(features[-1]))
         return Critique(scores=(features[-1].flatten(1, 2)[:, None],), features=(tuple(features),))
+
+
+class PATNDiscriminatorPair(Discriminator):
+    """D_A and D_S, which judge a picture as two scales would: same person, and wanted pose.
+
+    `Condition.structure` is the source picture and the wanted pose, one after another.
+    """
+
+    paper, conditional = PAPER, True
+
+    def __init__(self, cfg: PATNDiscriminatorConfig) -> None:
+        super().__init__(cfg)
+        self.poses = cfg.condition.structure - APPEARANCE.structure
+        self.appearance = PATNDiscriminator(replace(cfg, condition=APPEARANCE))
+        self.shape = PATNDiscriminator(replace(cfg, condition=ConditionSpec(structure=self.poses)))
+
+    @property
+    def beside(self) -> tuple[Beside, ...]:
+        return "picture", "wanted"
+
+    def forward(self, image: Tensor, condition: Condition | None = None, flow: Tensor | None = None) -> Critique:
+        beside = structure_map(self.cfg.condition, condition, image)
+        picture, pose = beside[:, : -self.poses], beside[:, -self.poses :]
+        same: Critique = self.appearance(image, Condition(structure=picture))
+        posed: Critique = self.shape(image, Condition(structure=pose))
+        return Critique(same.scores + posed.scores, same.features + posed.features)
 
 
 def convert_patn(state: Mapping[str, Tensor], *, resolution: int = 256) -> PATN:
@@ -235,7 +266,7 @@ def patn_market_128() -> PATNConfig:
 @register_generator(PATN)
 def patn_64() -> PATNConfig:
     """A small PATN for the built-in benchmark."""
-    return PATNConfig(resolution=64, width=16, blocks=5)
+    return PATNConfig(resolution=64, width=12, blocks=5)
 
 
 @register_discriminator(PATNDiscriminator)
@@ -262,13 +293,19 @@ def patn_image_d_128() -> PATNDiscriminatorConfig:
     return PATNDiscriminatorConfig(resolution=128, norm="batch", condition=APPEARANCE)
 
 
-@register_discriminator(PATNDiscriminator)
-def patn_pose_d_64() -> PATNDiscriminatorConfig:
-    """A small discriminator of poses for the built-in benchmark."""
-    return PATNDiscriminatorConfig(resolution=64, width=16)
+@register_discriminator(PATNDiscriminatorPair)
+def patn_d_256() -> PATNDiscriminatorConfig:
+    """Both of PATN's discriminators, for DeepFashion."""
+    return PATNDiscriminatorConfig(condition=BOTH)
 
 
-@register_discriminator(PATNDiscriminator)
-def patn_image_d_64() -> PATNDiscriminatorConfig:
-    """A small discriminator of appearance for the built-in benchmark."""
-    return PATNDiscriminatorConfig(resolution=64, width=16, condition=APPEARANCE)
+@register_discriminator(PATNDiscriminatorPair)
+def patn_d_128() -> PATNDiscriminatorConfig:
+    """Both of PATN's discriminators, for Market-1501: batch norm."""
+    return PATNDiscriminatorConfig(resolution=128, norm="batch", condition=BOTH)
+
+
+@register_discriminator(PATNDiscriminatorPair)
+def patn_d_64() -> PATNDiscriminatorConfig:
+    """Both of PATN's discriminators, small, for the built-in benchmark."""
+    return PATNDiscriminatorConfig(resolution=64, width=16, condition=BOTH)

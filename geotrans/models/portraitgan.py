@@ -27,6 +27,7 @@ from registry import register_discriminator, register_generator
 PAPER = "https://arxiv.org/abs/1807.01826"
 PHOTO_AND_STYLE = ConditionSpec(modality=("photo", "stylised"), landmarks=True)
 SYNTHFACE_MODALITY4 = ConditionSpec(modality=("photo", "sketch", "ink", "cartoon"), landmarks=True)
+_FULL = "image_full"
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class PortraitGANConfig:
     blocks: residual blocks at the lowest resolution.
     levels: how many sizes of the picture there are: 2 are the result and one of half its size, from an auxiliary
         branch.
+    full_branch: one more branch paints the picture at full size, beside the result.
     line_width: of the drawn landmarks, in pixels.
     """
 
@@ -46,6 +48,7 @@ class PortraitGANConfig:
     strides: int = 4
     blocks: int = 9
     levels: int = 2
+    full_branch: bool = False
     line_width: float = 2.0
     condition: ConditionSpec = PHOTO_AND_STYLE
 
@@ -53,7 +56,8 @@ class PortraitGANConfig:
 class PortraitGAN(Generator):
     """Paints the image anew: mask 1, residual = painted - source. H and W divide by 2**strides.
 
-    Intermediates: `image_k`, for 1 <= k < levels, the auxiliary branches' pictures at 1 / 2**k of the size.
+    Intermediates: `image_k`, for 1 <= k < levels, the auxiliary branches' pictures at 1 / 2**k of the size, and
+    `image_full`, that of the branch at full size.
     """
 
     paper = PAPER
@@ -74,18 +78,20 @@ class PortraitGAN(Generator):
         )
         self.decoder = nn.ModuleList([NormedUp(coarse, fine, 3) for coarse, fine in pairwise(reversed(widths))])
         self.head = nn.Conv2d(cfg.width, 3, 7, padding=3, padding_mode="reflect")
-        self.auxiliary = nn.ModuleList([nn.Conv2d(widths[k], 3, 1) for k in range(1, cfg.levels)])
+        self.branches = {k: f"image_{k}" for k in range(1, cfg.levels)} | ({0: _FULL} if cfg.full_branch else {})
+        self.auxiliary = nn.ModuleList([nn.Conv2d(widths[k], 3, 1) for k in self.branches])
 
     def forward(self, image: Tensor, target: Condition, source: Condition | None = None) -> Translation:
         hidden = self.encoder(self.stem(torch.cat([image, *self._planes(image, target)], dim=1)))
-        smaller: dict[str, Tensor] = {}
+        heads = dict(zip(self.branches, self.auxiliary, strict=True))
+        pictures: dict[str, Tensor] = {}
         for k, up in zip(reversed(range(len(self.decoder))), self.decoder, strict=True):
             hidden = up(hidden)
-            if 1 <= k < self.cfg.levels:
-                smaller[f"image_{k}"] = self.auxiliary[k - 1](hidden).tanh()
+            if k in heads:
+                pictures[self.branches[k]] = heads[k](hidden).tanh()
         painted = self.head(hidden).tanh()
         mask = torch.ones_like(image[:, :1])
-        return Translation(painted, None, image, painted - image, mask, smaller)
+        return Translation(painted, None, image, painted - image, mask, pictures)
 
     def _planes(self, image: Tensor, target: Condition) -> list[Tensor]:
         """The drawn landmarks, and the modality at every pixel."""
@@ -142,8 +148,8 @@ class PortraitDiscriminator(Discriminator):
     def examine(self, output: Translation, condition: Condition | None = None) -> Critique:
         critique: Critique = self(output.image, condition)
         scores = list(critique.scores)
-        for level in range(1, self.cfg.levels):
-            if (picture := output.intermediates.get(f"image_{level}")) is not None:
+        for level in range(self.cfg.levels):
+            if (picture := output.intermediates.get(f"image_{level}" if level else _FULL)) is not None:
                 scores[level] = torch.cat([scores[level], *self.judge(picture, level).scores], dim=3)
         return Critique(tuple(scores), critique.features)
 

@@ -13,7 +13,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from geotrans.base import Discriminator, Generator
+from geotrans.base import Beside, Discriminator, Generator
 from geotrans.ops.condition import structure_map, structure_pair
 from geotrans.ops.limbs import PARTS, joints_of, part_masks, part_transforms
 from geotrans.ops.transforms import affine
@@ -174,7 +174,11 @@ class PoseDefGANDiscriminator(Discriminator):
     `Condition.structure` is the source picture, its pose and the wanted pose, one after another.
     """
 
-    paper = PAPER
+    paper, conditional = PAPER, True
+
+    @property
+    def beside(self) -> tuple[Beside, ...]:
+        return "picture", "shown", "wanted"
 
     def __init__(self, cfg: PoseDefGANDiscriminatorConfig) -> None:
         super().__init__(cfg)

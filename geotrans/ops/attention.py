@@ -12,16 +12,19 @@ goes on with its edge pixels.
 
 from __future__ import annotations
 
-import math
+import importlib.util
 from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from geotrans.ops.gather import bilinear, gather, positions, split
+from geotrans.ops.convolution import edge_convolution
+from geotrans.ops.gather import bilinear, check_places, gather, positions, split
 
 Scale = Literal["mean", "sum"]
+
+TRITON = importlib.util.find_spec("triton") is not None  # where False, plain PyTorch is taken on GPUs too
+KERNEL_TYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 
 def extract_blocks(source: Tensor, flow: Tensor, size: int) -> Tensor:
@@ -46,12 +49,16 @@ def content_sample(source: Tensor, flow: Tensor, kernels: Tensor, *, scale: Scal
 
     Returns:
         (B, C, H, W). Neighbouring samples share source pixels, so a patch is (size + 1)**2 of them and not 4 * size**2.
+        Differentiable once. On a GPU with Triton at hand it is one kernel, whose gradient by the source is summed in
+        no fixed order: not so under `torch.use_deterministic_algorithms`.
 
     Raises:
         ValueError: the number of kernel weights is no square, or shapes do not fit each other.
     """
-    x, y = positions(flow, source)
-    size = math.isqrt(kernels.shape[1])
+    check_places(flow, source)
+    size = 1
+    while size * size < kernels.shape[1]:  # math.isqrt does not compile where the size varies
+        size += 1
     if size * size != kernels.shape[1] or kernels.shape[0] != flow.shape[0] or kernels.shape[2:] != flow.shape[2:]:
         raise ValueError(
             f"kernels: expected shape (B, size**2, H, W) with the flow's B, H and W, got {tuple(kernels.shape)} "
@@ -59,6 +66,12 @@ def content_sample(source: Tensor, flow: Tensor, kernels: Tensor, *, scale: Scal
         )
     if scale not in ("mean", "sum"):
         raise ValueError(f"scale: expected 'mean' or 'sum', got {scale!r}")
+    if _has_kernels(source, flow, kernels):
+        from geotrans.ops.attention_triton import content_sample as fused
+
+        out: Tensor = fused(source, flow, kernels, 1 / size**2 if scale == "mean" else 1.0)
+        return out
+    x, y = positions(flow, source)
     column, right = split(x, source.shape[3], size)
     row, below = split(y, source.shape[2], size)
     weights = kernels.to(torch.promote_types(kernels.dtype, x.dtype)).reshape(len(x), size, size, *x.shape[1:])
@@ -84,7 +97,7 @@ def flowed_convolution(source: Tensor, flow: Tensor, weight: Tensor) -> Tensor:
     """
     size = weight.shape[2]
     x, y = positions(flow, source)
-    layer = F.conv2d(_grown(source, size - 1, size - 1), weight)
+    layer = edge_convolution(source, weight, None, size - 1, size - 1)
     # The first position that the layer is known at is the last whose patches lie on the left edge altogether.
     first = size - 1 - size // 2
     return bilinear(layer, x + first, y + first)
@@ -93,15 +106,19 @@ def flowed_convolution(source: Tensor, flow: Tensor, weight: Tensor) -> Tensor:
 def patch_convolution(target: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """`flowed_convolution` at zero flow: a convolution of stride 1 that goes on with the edge pixels: (B, K, H, W)."""
     size = weight.shape[2]
-    return F.conv2d(_grown(target, size // 2, size - 1 - size // 2), weight, bias)
+    return edge_convolution(target, weight, bias, size // 2, size - 1 - size // 2)
 
 
-def _grown(image: Tensor, before: int, after: int) -> Tensor:
-    """The image with its edge pixels repeated. `F.pad` does the same; its backward does not compile."""
-    for dim in (2, 3):
-        first, last = image.narrow(dim, 0, 1), image.narrow(dim, image.shape[dim] - 1, 1)
-        image = torch.cat([first] * before + [image] + [last] * after, dim)
-    return image
+def _has_kernels(source: Tensor, flow: Tensor, kernels: Tensor) -> bool:
+    """Whether the Triton kernels can do it: on a GPU, in float32 or less, where sums may be made in any order."""
+    return (
+        TRITON
+        and source.is_cuda
+        and all(x.device == source.device and x.dtype in KERNEL_TYPES for x in (source, flow, kernels))
+        and not torch.are_deterministic_algorithms_enabled()
+        # What torch.compile itself makes for a GPU runs on the same ones.
+        and (torch.compiler.is_compiling() or torch.cuda.get_device_capability(source.device) >= (7, 0))
+    )
 
 
 def _interpolate(weights: Tensor, share: Tensor, dim: int) -> Tensor:

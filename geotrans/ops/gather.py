@@ -29,15 +29,20 @@ def positions(flow: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
         TypeError: the flow is not of a floating type.
         ValueError: a shape is not as above, or the batches differ.
     """
-    check_flow(flow)
-    if image.ndim != 4 or len(image) != len(flow):
-        raise ValueError(f"image: expected shape ({len(flow)}, C, h, w), one a flow, got {tuple(image.shape)}")
+    check_places(flow, image)
     height, width = image.shape[2:]
     flow = flow.to(torch.promote_types(flow.dtype, torch.float32))
     across, down = width / flow.shape[3], height / flow.shape[2]
     columns = torch.arange(flow.shape[3], device=flow.device, dtype=flow.dtype) * across + (across - 1) / 2
     rows = torch.arange(flow.shape[2], device=flow.device, dtype=flow.dtype) * down + (down - 1) / 2
     return columns + flow[:, 0] * (width / 2), rows[:, None] + flow[:, 1] * (height / 2)
+
+
+def check_places(flow: Tensor, image: Tensor) -> None:
+    """Refuse what `positions` does."""
+    check_flow(flow)
+    if image.ndim != 4 or len(image) != len(flow):
+        raise ValueError(f"image: expected shape ({len(flow)}, C, h, w), one a flow, got {tuple(image.shape)}")
 
 
 def split(position: Tensor, size: int, reach: int) -> tuple[Tensor, Tensor]:
@@ -67,7 +72,9 @@ def gather(image: Tensor, rows: Tensor, columns: Tensor, weights: Tensor) -> Ten
     batch, channels, height, width = image.shape
     dtype = torch.promote_types(weights.dtype, torch.promote_types(image.dtype, torch.float32))
     table = image.to(dtype).permute(0, 2, 3, 1).reshape(-1, channels)
-    first = torch.arange(batch, device=image.device).view(-1, 1, 1, 1) * height
+    whole = torch.int32 if batch * height * width < 2**31 else torch.int64
+    rows, columns = rows.to(whole), columns.to(whole)
+    first = torch.arange(batch, device=image.device, dtype=whole).view(-1, 1, 1, 1) * height
     starts = (rows.clamp(0, height - 1) + first) * width
     index = starts[:, :, None] + columns.clamp(0, width - 1)[:, None]  # (B, R, S, H, W)
     sums = F.embedding_bag(_last(index), table, mode="sum", per_sample_weights=_last(weights.to(dtype)))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from geotrans.ops.transforms import affine
 from geotrans.ops.warp import identity_grid, warp
@@ -19,6 +20,17 @@ from geotrans.ops.warp import identity_grid, warp
 PARTS = 10
 CROPS = 8
 PEAK = 0.1  # a map that stays below it shows no joint
+
+JOINTS = 18
+# Of OpenPose: neck 1, shoulders 2 5, elbows 3 6, wrists 4 7, hips 8 11, knees 9 12, ankles 10 13, face 0 14-17. Of the
+# mask, which also spans shoulders, hips and ears.
+MASK_LIMBS = (
+    *((1, 2), (1, 5), (2, 3), (3, 4), (5, 6), (6, 7), (1, 8), (8, 9), (9, 10), (1, 11), (11, 12), (12, 13)),
+    *((1, 0), (0, 14), (14, 16), (0, 15), (15, 17), (1, 16), (1, 17), (8, 11), (11, 5), (8, 2), (16, 17)),
+)
+_MASK_PEAK = 0.5
+_MASK_RADIUS = 4.0  # pixels, at any size, as in the official code
+_MASK_CLOSING = 5
 
 _TORSO = (8, 11, 5, 2)  # right and left hip, left and right shoulder
 _FACE = (0, 14, 15, 16, 17)  # nose, eyes, ears
@@ -32,15 +44,50 @@ _HEAD = 0.42  # by how much the head's box is larger than its joints', in length
 
 
 def joints_of(maps: Tensor) -> Tensor:
-    """The place of the largest value of each map (B, J, H, W), (B, J, 2); NaN where no value reaches `PEAK`.
+    """The place where each map (B, J, H, W) is highest, (B, J, 2); NaN where no value reaches `PEAK`.
 
-    The inverse of `ops.poses.pose_maps`, to the pixel.
+    The inverse of `ops.poses.pose_maps`, to the pixel; of a disc, the middle.
     """
     height, width = maps.shape[2:]
-    peak, index = maps.to(torch.promote_types(maps.dtype, torch.float32)).flatten(2).max(2)
-    column, row = (index % width).to(peak.dtype), torch.div(index, width, rounding_mode="floor").to(peak.dtype)
-    joints = torch.stack([(2 * column + 1) / width - 1, (2 * row + 1) / height - 1], dim=2)
+    places, peak = _highest(maps)
+    joints = (2 * places + 1) / places.new_tensor([width, height]) - 1
+    joints = joints.to(torch.promote_types(maps.dtype, torch.float32))
     return torch.where(peak[..., None] < PEAK, torch.nan, joints)
+
+
+def pose_mask(structure: Tensor, size: tuple[int, int]) -> Tensor:
+    """Where a person is, (B, 1, H, W) in {0, 1}: pixels within 4 of a joint or of a limb, and a closing of 5 x 5.
+
+    The mask of the masked metrics of Siarohin et al., PATN and GFLA.
+
+    Args:
+        structure: (B, 18, H, W) maps that are highest, 1, at a joint or in a disc around it; see
+            `geotrans.ops.poses.pose_maps`. A map of zeros is a missing joint.
+        size: of the pictures, which must be the maps' own.
+
+    Raises:
+        ValueError: another shape.
+    """
+    if structure.ndim != 4 or structure.shape[1] != JOINTS or tuple(structure.shape[2:]) != size:
+        raise ValueError(f"expected maps of 18 joints (B, 18, {size[0]}, {size[1]}), got {tuple(structure.shape)}")
+    height, width = size
+    places, peak = _highest(structure)
+    there = peak >= _MASK_PEAK
+    rows, columns = (torch.arange(side, dtype=places.dtype, device=places.device) for side in size)
+    rows = rows[:, None]
+    mask = torch.zeros(len(structure), height, width, dtype=torch.bool, device=structure.device)
+    for start, stop in (*((joint, joint) for joint in range(JOINTS)), *MASK_LIMBS):
+        x0, y0, x1, y1 = (value[:, None, None] for value in (*places[:, start].T, *places[:, stop].T))
+        length = torch.hypot(x1 - x0, y1 - y0)
+        if start == stop:
+            near = torch.hypot(columns - x0, rows - y0) < _MASK_RADIUS
+        else:
+            along = ((columns - x0) * (x1 - x0) + (rows - y0) * (y1 - y0)) / length.clamp(min=1e-9)
+            across = ((columns - x0) * (y1 - y0) - (rows - y0) * (x1 - x0)) / length.clamp(min=1e-9)
+            near = (along >= 0) & (along <= length) & (across.abs() <= _MASK_RADIUS) & (length > 0)
+        mask |= near & (there[:, start] & there[:, stop])[:, None, None]
+    grown = F.max_pool2d(mask[:, None].float(), _MASK_CLOSING, stride=1, padding=_MASK_CLOSING // 2)
+    return -F.max_pool2d(-grown, _MASK_CLOSING, stride=1, padding=_MASK_CLOSING // 2)
 
 
 def part_transforms(source: Tensor, target: Tensor, height: int, width: int) -> Tensor:
@@ -122,6 +169,15 @@ def limb_corners(joints: Tensor, height: int, width: int) -> list[Tensor]:
         start, end = start - _BEFORE * along, end + beyond * along
         corners.append(torch.stack([start + across, start - across, end - across, end + across], dim=1) * unit)
     return corners
+
+
+def _highest(maps: Tensor) -> tuple[Tensor, Tensor]:
+    """Where each map (B, J, H, W) is highest, (x, y) in pixels, the middle of all such places; and how high, (B, J)."""
+    peak = maps.flatten(2).amax(2)
+    highest = (maps >= peak[:, :, None, None]).double()  # one pixel, or the disc that some draw
+    rows, columns = (torch.arange(side, device=maps.device, dtype=highest.dtype) for side in maps.shape[2:])
+    across, down = highest.sum(2), highest.sum(3)
+    return torch.stack([across @ columns, down @ rows], dim=2) / across.sum(2, keepdim=True), peak
 
 
 def _head_box(joints: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:

@@ -16,6 +16,20 @@ _SIDES = (
     ((5, 6), (6, 7), (11, 12), (12, 13)),
 )
 
+# Joint i of a mirrored person is joint OPENPOSE18_MIRROR[i] of the person: the left wrist becomes the right one.
+OPENPOSE18_MIRROR = (0, 1, 5, 6, 7, 2, 3, 4, 11, 12, 13, 8, 9, 10, 15, 14, 17, 16)
+
+
+def mirror_joints(joints: Tensor) -> Tensor:
+    """OpenPose's joints (B, 18, 2) of the mirrored picture: x changes its sign, left and right joints change places.
+
+    Raises:
+        ValueError: another shape.
+    """
+    if joints.ndim != 3 or joints.shape[1:] != (18, 2):
+        raise ValueError(f"joints: expected shape (B, 18, 2), got {tuple(joints.shape)}")
+    return joints[:, list(OPENPOSE18_MIRROR)] * joints.new_tensor([-1.0, 1.0])
+
 
 def pose_maps(joints: Tensor, height: int, width: int, *, style: Style = "gaussians", size: float = 6.0) -> Tensor:
     """Draw every joint of a pose in a map of its own: (B, J, H, W) in [0, 1]; the map of a missing joint is 0.

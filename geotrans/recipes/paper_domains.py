@@ -12,6 +12,9 @@ None of these has been run at full length.
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 from geotrans.train.recipe import LossTerm, Optim, Recipe
 from registry import register_recipe
 
@@ -19,9 +22,39 @@ _WINDOWS = {"passes": 16}
 _SUM = {"scales": "sum"}
 
 
-def _optim(images: int, lr: float = 2e-4) -> Optim:
-    """Adam whose rate falls over the last so many images."""
-    return Optim(lr=lr, decay_images=images)
+def _unpaired(generator: str, discriminator: str, options: dict[str, Any], optim: Optim, images: int) -> Recipe:
+    """Two domains, each with a generator and a discriminator of its own; one pair a step."""
+    return Recipe(
+        generator=generator,
+        discriminator=discriminator,
+        dataset="unpaired_folders",
+        dataset_options={**options, **_WINDOWS},
+        g_optim=optim,
+        d_optim=optim,
+        batch_size=1,
+        total_images=images,
+        directions="twin",
+        real="target",
+        tag="unpaired",
+        back_tag="unpaired_back",
+    )
+
+
+def _paired(generator: str, discriminator: str, options: dict[str, Any], epoch: int) -> Recipe:
+    """200 epochs of so many pairs, one a step; the rate falls over the second half."""
+    optim = Optim(lr=2e-4, decay_images=100 * epoch)
+    return Recipe(
+        generator=generator,
+        discriminator=discriminator,
+        dataset="paired_folder",
+        dataset_options=options,
+        g_optim=optim,
+        d_optim=optim,
+        batch_size=1,
+        total_images=200 * epoch,
+        real="truth",
+        tag="paired",
+    )
 
 
 @register_recipe
@@ -32,22 +65,12 @@ def cyclegan_resnet9_256_unpaired() -> Recipe:
     half. Windows of 256 of 286 pixels.
     """
     epoch = 1_334
-    return Recipe(
-        generator="cyclegan_resnet9_256",
-        discriminator="patchgan_70",
-        dataset="unpaired_folders",
-        dataset_options={"resolution": 256, "load": 286, **_WINDOWS},
+    windows, optim = {"resolution": 256, "load": 286}, Optim(lr=2e-4, decay_images=100 * epoch)
+    return replace(
+        _unpaired("cyclegan_resnet9_256", "patchgan_70", windows, optim, 200 * epoch),
         g_losses=(LossTerm("adv_lsgan_g"), LossTerm("cycle_l1", 10.0), LossTerm("idt_l1", 5.0)),
         d_losses=(LossTerm("adv_lsgan_d", 0.5),),
-        g_optim=_optim(100 * epoch),
-        d_optim=_optim(100 * epoch),
-        batch_size=1,
-        total_images=200 * epoch,
-        directions="twin",
-        real="target",
         fake_pool=50,
-        tag="unpaired",
-        back_tag="unpaired_back",
     )
 
 
@@ -58,20 +81,11 @@ def pix2pix_unet_256_paired() -> Recipe:
     200 epochs of the 400 facades: 80,000 images; the rate falls over the second half. Windows of 256 of 286 pixels. For
     the authors' files, labels to photo: --set dataset_options.side_by_side=true dataset_options.reverse=true.
     """
-    epoch = 400
-    return Recipe(
-        generator="pix2pix_unet_256",
-        discriminator="pix2pix_d_256",
-        dataset="paired_folder",
-        dataset_options={"resolution": 256, "load": 286, **_WINDOWS},
+    windows = {"resolution": 256, "load": 286, **_WINDOWS}
+    return replace(
+        _paired("pix2pix_unet_256", "pix2pix_d_256", windows, 400),
         g_losses=(LossTerm("adv_vanilla_g"), LossTerm("rec_l1", 100.0)),
         d_losses=(LossTerm("adv_vanilla_d", 0.5),),
-        g_optim=_optim(100 * epoch),
-        d_optim=_optim(100 * epoch),
-        batch_size=1,
-        total_images=200 * epoch,
-        real="truth",
-        tag="paired",
     )
 
 
@@ -83,11 +97,9 @@ def munit_base_256_unpaired() -> Recipe:
     rate. So does a linear fall over 400,000. Scores are summed over the scales, as there; there is no weight decay
     (1e-4 there). The shorter side is 256 pixels, and windows lie anywhere along the longer one.
     """
-    return Recipe(
-        generator="munit_base_256",
-        discriminator="munit_d_256",
-        dataset="unpaired_folders",
-        dataset_options={"resolution": 256, "fit": "aspect", **_WINDOWS},
+    windows, optim = {"resolution": 256, "fit": "aspect"}, Optim(lr=1e-4, decay_images=400_000)
+    return replace(
+        _unpaired("munit_base_256", "munit_d_256", windows, optim, 400_000),
         g_losses=(
             LossTerm("adv_lsgan_g", 1.0, _SUM),
             LossTerm("rec_self", 10.0),
@@ -96,14 +108,6 @@ def munit_base_256_unpaired() -> Recipe:
             LossTerm("cycle_l1", 10.0),
         ),
         d_losses=(LossTerm("adv_lsgan_d", 1.0, _SUM),),
-        g_optim=_optim(400_000, 1e-4),
-        d_optim=_optim(400_000, 1e-4),
-        batch_size=1,
-        total_images=400_000,
-        directions="twin",
-        real="target",
-        tag="unpaired",
-        back_tag="unpaired_back",
     )
 
 
@@ -111,32 +115,24 @@ def munit_base_256_unpaired() -> Recipe:
 def ganimorph_base_128_unpaired() -> Recipe:
     """GANimorph at 128 px: 300 epochs of 1,000 steps of 16 pairs; the discriminators learn in every second step.
 
-    4,800,000 images; the rate falls over the second half. The paper weighs shares of the losses, 0.67 adversarial (0.7
-    the score, 0.3 the features) and 0.33 cycle (0.7 MS-SSIM, 0.3 L1), and divides each loss by a slow average of
-    itself. Here the weights are fixed: those shares, divided by what the losses are at the start (0.69, 0.1, 0.5, 0.3).
+    4,800,000 images; the rate falls over the second half. Weights are the official code's shares, 0.67 adversarial
+    (0.7 the score, 0.3 the features) and 0.33 cycle (0.7 MS-SSIM, 0.3 L1), of losses that are divided by slow averages
+    of themselves: 0.67 * 0.7 = 0.469, 0.67 * 0.3 = 0.201, 0.33 * 0.7 = 0.231, 0.33 * 0.3 = 0.099.
     Windows of 128 of 143 pixels stand for its resizing by 1.12; it also turns and scales its pictures.
     """
-    return Recipe(
-        generator="ganimorph_base_128",
-        discriminator="ganimorph_d_128",
-        dataset="unpaired_folders",
-        dataset_options={"resolution": 128, "load": 143, **_WINDOWS},
+    windows, optim = {"resolution": 128, "load": 143}, Optim(lr=2e-4, decay_images=2_400_000)
+    return replace(
+        _unpaired("ganimorph_base_128", "ganimorph_d_128", windows, optim, 4_800_000),
         g_losses=(
-            LossTerm("adv_vanilla_g", 0.68),
-            LossTerm("feature_matching", 2.0, {"batch_mean": True, "squared": True}),
-            LossTerm("ms_ssim", 0.46, {"window": 8, "k1": 0.03, "k2": 0.05}),
-            LossTerm("cycle_l1", 0.33),
+            LossTerm("adv_vanilla_g", 0.469),
+            LossTerm("feature_matching", 0.201, {"batch_mean": True, "squared": True}),
+            LossTerm("ms_ssim", 0.231, {"window": 8, "k1": 0.03, "k2": 0.05}),
+            LossTerm("cycle_l1", 0.099),
         ),
         d_losses=(LossTerm("adv_vanilla_d", 0.5),),
-        g_optim=_optim(2_400_000),
-        d_optim=_optim(2_400_000),
         batch_size=16,
-        total_images=4_800_000,
         d_every=2,
-        directions="twin",
-        real="target",
-        tag="unpaired",
-        back_tag="unpaired_back",
+        balance=0.9999,
     )
 
 
@@ -151,12 +147,9 @@ def portraitgan_base_512_paired() -> Recipe:
     pair a step, of RaFD's 4,824 pictures: 964,800 images, the rate falling over the second half. VGG-19's weights must
     be on the machine.
     """
-    epoch = 4_824
-    return Recipe(
-        generator="portraitgan_base_512",
-        discriminator="portraitgan_d_512",
-        dataset="paired_folder",
-        dataset_options={"resolution": 512, "domains": ["photo", "stylised"], "landmarks": "landmarks"},
+    pictures = {"resolution": 512, "domains": ["photo", "stylised"], "landmarks": "landmarks"}
+    return replace(
+        _paired("portraitgan_base_512", "portraitgan_d_512", pictures, 4_824),
         g_losses=(
             LossTerm("adv_lsgan_g", 1.0, _SUM),
             LossTerm("cycle_l1", 2.0),
@@ -165,12 +158,6 @@ def portraitgan_base_512_paired() -> Recipe:
             LossTerm("texture_gram", 10.0),
         ),
         d_losses=(LossTerm("adv_lsgan_d", 0.5, _SUM),),
-        g_optim=_optim(100 * epoch),
-        d_optim=_optim(100 * epoch),
-        batch_size=1,
-        total_images=200 * epoch,
         directions="both",
-        real="truth",
         real_pool=50,
-        tag="paired",
     )

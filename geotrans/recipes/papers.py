@@ -62,7 +62,17 @@ def stargan_base_128_celeba() -> Recipe:
     200,000 iterations of 16 images with 5 critic steps: 200,000 / 5 * 16 = 640,000 images; the rate falls over the last
     100,000 iterations, 320,000 images. The cross-entropies are summed over the five attributes.
     """
-    recipe = _wgan("stargan_base_128", "star_d_128", "celeba", 128, "celeba")
+    return _stargan_celeba(128)
+
+
+@register_recipe
+def stargan_base_256_celeba() -> Recipe:
+    """StarGAN on CelebA at 256 px, as the authors' published weights are; else as at 128."""
+    return _stargan_celeba(256)
+
+
+def _stargan_celeba(resolution: int) -> Recipe:
+    recipe = _wgan(f"stargan_base_{resolution}", f"star_d_{resolution}", "celeba", resolution, "celeba")
     recipe = _with(recipe, LossTerm("cls_bce_fake"), d=LossTerm("cls_bce_real"))
     options = {**recipe.dataset_options, "attributes": _HAIR_SEX_AGE, "rule": "stargan"}
     recipe = replace(recipe, dataset_options=options)
@@ -88,8 +98,18 @@ def stargan_both_128_celeba_rafd() -> Recipe:
     Official iterations take a batch of either set; here a batch of 16 holds 8 of each, so twice as many steps make up
     for it: 2 * 640,000 images. A sample counts in the losses that its set has labels for.
     """
-    recipe = _wgan("stargan_both_128", "star_both_d_128", "joint", 128, "celeba_rafd")
-    celeba = {"where": 0}
+    return _stargan_both(128)
+
+
+@register_recipe
+def stargan_both_256_celeba_rafd() -> Recipe:
+    """StarGAN on CelebA and RaFD together at 256 px, the size of the official settings for both; else as at 128."""
+    return _stargan_both(256)
+
+
+def _stargan_both(resolution: int) -> Recipe:
+    names = (f"stargan_both_{resolution}", f"star_both_d_{resolution}", "joint", resolution, "celeba_rafd")
+    recipe, celeba = _wgan(*names), {"where": 0}
     recipe = _with(
         recipe,
         LossTerm("cls_bce_fake", 1.0, celeba),
@@ -183,7 +203,7 @@ def ganimation_base_128_emotionnet() -> Recipe:
     the last 10 epochs, 400,000. Official code divides the mean squared error by the batch of 25 once more, so its 4000
     are 160. Its total variation sums over the mask's 128 * 127 differences a direction and over the batch: 1e-5 * 128 *
     127 * 25 = 4.064. The masks of both passes cost 0.1, and their 1 keeps the input, so what costs is what is kept.
-    Official targets are another picture's action units and noise of up to 0.1; here they have no noise.
+    Targets are another picture's action units and noise of up to 0.1, as there.
     """
     recipe = _wgan("ganimation_base_128", "ganimation_d_128", "emotionnet", 128, "emotionnet")
     kept, variation = {"kept": True}, 1e-5 * 128 * 127 * 25
@@ -196,19 +216,20 @@ def ganimation_base_128_emotionnet() -> Recipe:
         LossTerm("mask_tv_cycle", variation),
         d=LossTerm("cls_au_mse_real", 4000 / 25),
     )
-    return _lasting(recipe, 200_000 * 30 // 5, 200_000 * 10 // 5, 25, 5)
+    return _lasting(replace(recipe, au_noise=0.1), 200_000 * 30 // 5, 200_000 * 10 // 5, 25, 5)
 
 
 @register_recipe
 def defgan_base_128_emotionnet() -> Recipe:
-    """DefGAN on EmotionNet, without its identity loss.
+    """DefGAN on EmotionNet.
 
     40 epochs of 190,000 pictures, 10 critic steps: 190,000 * 40 / 10 = 760,000 images; the rate falls over the last 20
     epochs, 380,000. The weights 4000 and 1000 of the action units, of the result and of the deformed image, are divided
     by the batch of 25, as GANimation's code does. Total variations sum over the 128 * 127 differences a direction, the
     grid's over both channels: 1e-5 * 128 * 127 for the mask, twice that for the grid. Both passes pay for grid and
-    mask. The identity loss compares embeddings of OpenFace's face network (Eq. 12); with a face network of your own,
-    registered as a feature, add the term id_cosine with its name and of=warped.
+    mask. The identity loss compares embeddings of the deformed image and of the source (Eq. 12, which gives it no
+    weight: 1). The paper's are of OpenFace's face network; here they are FaceNet's, whose weights must be on the
+    machine, and another registered feature can take its place.
     """
     recipe = _wgan("defgan_base_128", "defgan_d_128", "emotionnet", 128, "emotionnet")
     smooth, squares = {"squared": True}, {"p": 2.0}
@@ -228,6 +249,7 @@ def defgan_base_128_emotionnet() -> Recipe:
         recipe,
         LossTerm("cls_au_mse_fake", 4000 / 25),
         LossTerm("cls_au_mse_moved", 1000 / 25),
+        LossTerm("id_cosine", 1.0, {"feature": "facenet_vggface2", "of": "warped"}),
         LossTerm("flow_compose", 10.0),
         *regularisers,
         d=LossTerm("cls_au_mse_real", 4000 / 25),

@@ -25,7 +25,7 @@ from geotrans.factory import create_dataset
 from geotrans.features.classifier import ARCH, ARCHITECTURES, Classifier, ClassifierConfig
 from geotrans.features.timm import find_timm
 from geotrans.ops.images import from_uint8, to_uint8
-from geotrans.train.judge import augment
+from geotrans.train._judge_pictures import augment
 from geotrans.types import Condition, ConditionSpec, Sample
 from hub import files
 from hub.folder import CONFIG, WEIGHTS, PublishedFolder, write_folder

@@ -22,6 +22,7 @@ from torch.optim import Adam
 from geotrans.base import Discriminator, Generator
 from geotrans.data.base import loader
 from geotrans.losses.base import LossInputs
+from geotrans.train.balance import Balance
 from geotrans.train.build import build_networks, open_dataset
 from geotrans.train.checkpoint import Checkpoint, load_optimizer_tensors, optimizer_tensors
 from geotrans.train.log import DivergedError, RunningMeans
@@ -33,6 +34,7 @@ from geotrans.train.step import (
     Networks,
     Terms,
     discriminator_inputs,
+    fed_back,
     generator_inputs,
     low_stage,
     make_batch,
@@ -82,6 +84,8 @@ class Trainer:
         self.d_parameters = _parameters(*self._judges())
         self.g_optim = _adam(self.g_parameters, recipe.g_optim.betas)
         self.d_optim = _adam(self.d_parameters, recipe.d_optim.betas)
+        count, decay = len(self.g_terms.names), recipe.balance
+        self.balance = Balance(count, decay, accelerator.device) if decay else None
         self.means = RunningMeans()
 
     @property
@@ -123,7 +127,7 @@ class Trainer:
         """Everything that the next step depends on, under `part/key`."""
         parts: dict[str, Mapping[str, Tensor]] = {name: module.state_dict() for name, module in self._modules().items()}
         parts |= {name: optimizer_tensors(optimizer) for name, optimizer in self._optimizers().items()}
-        parts |= {name: pool.tensors() for name, pool in self._pools().items()}
+        parts |= {name: stored.tensors() for name, stored in self._stores().items()}
         return {f"{part}/{key}": value for part, tensors in parts.items() for key, value in tensors.items()}
 
     def load(self, checkpoint: Checkpoint) -> None:
@@ -146,8 +150,8 @@ class Trainer:
             module.load_state_dict(checkpoint.part(name))
         for name, optimizer in self._optimizers().items():
             load_optimizer_tensors(optimizer, checkpoint.part(name))
-        for name, pool in self._pools().items():
-            pool.load(checkpoint.part(name))
+        for name, stored in self._stores().items():
+            stored.load(checkpoint.part(name))
         self.step = checkpoint.step
 
     def rates(self) -> dict[str, float]:
@@ -202,7 +206,11 @@ class Trainer:
             judge.requires_grad_(False)
         parts = self._parts("g", passes, self.g_terms, self.low_terms[0], generator_inputs)
         rate = learning_rate(self.recipe.g_optim, self.images, self.recipe.total_images)
-        self._descend(parts, self.g_optim, self.g_parameters, rate)
+        means = self._descend(parts, self.g_optim, self.g_parameters, rate)
+        if self.balance is not None:
+            own = [mean for part, mean in zip(parts, means, strict=True) if part.terms is self.g_terms]
+            losses = self.accelerator.reduce(torch.stack(own).sum(0), "mean")
+            self.balance.update(self.step - self.recipe.warmup_steps, losses)
         for judge in self._judges():
             judge.requires_grad_(True)
 
@@ -222,15 +230,17 @@ class Trainer:
 
     def _descend(
         self, parts: Sequence[_Part], optimizer: Adam | None, parameters: Sequence[Tensor], rate: float
-    ) -> None:
-        """One optimiser step on the weighted sum of `parts`."""
-        sums = []
+    ) -> list[Tensor]:
+        """One optimiser step on the weighted sum of `parts`; returns the means of each part's terms."""
+        sums, found = [], []
         for part in parts:
-            total, means = part.terms(part.inputs)
+            balance = self.balance if part.terms is self.g_terms else None
+            total, means = part.terms(part.inputs, None if balance is None else balance.divisors)
             self.means.add(tuple(f"{part.label}/{name}" for name in part.terms.names), means)
             sums.append(part.weight * total)
+            found.append(means)
         if optimizer is None:
-            return
+            return found
         optimizer.zero_grad(set_to_none=True)
         torch.stack(sums).sum().backward()  # type: ignore[no-untyped-call]
         self._average_gradients(parameters)
@@ -239,6 +249,7 @@ class Trainer:
         for group in optimizer.param_groups:
             group["lr"] = rate
         optimizer.step()
+        return found
 
     def _average_gradients(self, parameters: Sequence[Tensor]) -> None:
         if self.accelerator.num_processes == 1:
@@ -253,6 +264,8 @@ class Trainer:
         passes = []
         for way, networks in enumerate(self.ways):
             seen = self._turned(batch, way)
+            if self.recipe.fed_back:
+                seen = fed_back(networks, seen, self.recipe.fed_back)
             output = networks.translate(seen.image, seen.target, seen.source)
             passes.append(_Pass("_back" if way else "", networks, seen, output))
         return passes
@@ -262,7 +275,8 @@ class Trainer:
         return batch.reversed() if way else batch
 
     def _batch(self, sample: Sample) -> Batch:
-        return make_batch(sample.to(self.accelerator.device), self.reads, self.dataset.spec, self.others)
+        noise, sample = self.recipe.au_noise, sample.to(self.accelerator.device)
+        return make_batch(sample, self.reads, self.dataset.spec, self.others, au_noise=noise)
 
     def _samples(self, phase: str, batch_size: int, start: int, stop: int) -> Iterator[Sample]:
         world = self.accelerator.num_processes
@@ -298,11 +312,12 @@ class Trainer:
         averages = {"ema": self.ema, "back_ema": self.back_ema}
         return {**self.networks.modules(), **{name: net for name, net in averages.items() if net is not None}}
 
-    def _pools(self) -> dict[str, ImagePool]:
-        found: dict[str, ImagePool | None] = {}
+    def _stores(self) -> dict[str, ImagePool | Balance]:
+        """What a step remembers besides the networks and their optimisers."""
+        found: dict[str, ImagePool | Balance | None] = {"balance": self.balance}
         for way, networks in enumerate(self.ways):
             found |= {f"fakes{way}": networks.fakes, f"reals{way}": networks.reals}
-        return {name: pool for name, pool in found.items() if pool is not None}
+        return {name: stored for name, stored in found.items() if stored is not None}
 
     def _optimizers(self) -> dict[str, Adam]:
         found = {"g_optim": self.g_optim, "d_optim": self.d_optim}

@@ -70,6 +70,8 @@ class Recipe:
             and the result made smaller, against the source made smaller (SPM, Sec. 3.3). It learns by those of
             `d_losses`, and teaches by those of `g_losses`, that read nothing but images and critiques of them.
         low_weight: of the low discriminator's losses beside the others.
+        balance: each of `g_losses` is divided by a slow average of itself, of which a step leaves this share
+            (GANimorph); 0 leaves them alone. Of a recipe that learns both ways, the losses of both are added up first.
         start: a published model whose weights the generator starts from: one of the same shape, or the stage before.
         directions: "one" translates each picture to its target. "both" learns from each pair the other way round too,
             with the same networks. "twin" does so with a generator and a discriminator of that way's own: two domains.
@@ -82,6 +84,9 @@ class Recipe:
         d_every: the discriminator steps in every so manieth generator step only.
         fake_pool: generated pictures kept, half of which a discriminator's step sees in place of new ones (CycleGAN).
         real_pool: real pictures kept, half of which a generator's losses see in place of new ones (PortraitGAN).
+        au_noise: the wanted action units are off by up to so much, evenly, and may leave [0, 1] by it (GANimation).
+        fed_back: share of the samples in which the frame before is what the generator itself makes of the reference
+            picture, as when it animates; in the others it is the true one. For clips, whose samples have both.
         zero_init: parameters of the generator that start at 0, by name: with the last convolution of its motion among
             them it starts without moving anything.
         d_init: "kaiming" replaces the discriminators' own initialisation, so that a small budget is not spent on
@@ -105,6 +110,7 @@ class Recipe:
     low_discriminator: str | None = None
     low_options: Options = field(default_factory=dict)
     low_weight: float = 0.5
+    balance: float = 0.0
     start: str = ""
     directions: Literal["one", "both", "twin"] = "one"
     back_tag: str = ""
@@ -118,6 +124,8 @@ class Recipe:
     d_every: int = 1
     fake_pool: int = 0
     real_pool: int = 0
+    au_noise: float = 0.0
+    fed_back: float = 0.0
     warmup: Warmup = Warmup()
     zero_init: tuple[str, ...] = ()
     d_init: Literal["default", "kaiming"] = "default"
@@ -266,12 +274,17 @@ def _check_numbers(recipe: Recipe) -> None:
         "low_weight": recipe.low_weight,
         "fake_pool": recipe.fake_pool,
         "real_pool": recipe.real_pool,
+        "au_noise": recipe.au_noise,
         "ema_halflife": recipe.ema_halflife,
         "grad_clip": recipe.grad_clip,
     }
     for name, value in least_zero.items():
         if not value >= 0:
             raise ValueError(f"{name}: expected 0 or more, got {value}")
+    if not 0 <= recipe.fed_back <= 1:
+        raise ValueError(f"fed_back: expected a share in [0, 1], got {recipe.fed_back}")
+    if not 0 <= recipe.balance < 1:
+        raise ValueError(f"balance: expected a share in [0, 1), got {recipe.balance}")
 
 
 def _as_read(value: Any) -> Any:

@@ -38,11 +38,16 @@ class Terms:
     def __bool__(self) -> bool:
         return bool(self.names)
 
-    def __call__(self, inputs: LossInputs) -> tuple[Tensor, Tensor]:
-        """The weighted sum of the terms' means, a scalar, and the unweighted means (len(names),) for the log."""
+    def __call__(self, inputs: LossInputs, divisors: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The weighted sum of the terms' means, a scalar, and the unweighted means (len(names),) for the log.
+
+        Args:
+            divisors: (len(names),), by which the terms are divided in the sum.
+        """
         means = [loss(inputs).mean() for loss in self._losses]
+        scaled = means if divisors is None else [mean / by for mean, by in zip(means, divisors, strict=True)]
         total = sum(
-            (weight * mean for weight, mean in zip(self._weights, means, strict=True)), start=means[0].new_zeros(())
+            (weight * mean for weight, mean in zip(self._weights, scaled, strict=True)), start=means[0].new_zeros(())
         )
         return total, torch.stack(means).detach()
 
@@ -76,15 +81,19 @@ class Batch:
         return need(self.other, "a real picture under the target's condition"), self.target
 
 
-def make_batch(sample: Sample, reads: ConditionSpec, have: ConditionSpec, other: str = "") -> Batch:
+def make_batch(
+    sample: Sample, reads: ConditionSpec, have: ConditionSpec, other: str = "", *, au_noise: float = 0.0
+) -> Batch:
     """Pick the columns a generator reads. Where the dataset sets no target, the sources of the batch change places.
 
     Args:
         other: which pictures `Batch.other` holds: none, the paired "truth", or under "target" the truths of other
             samples, unless the dataset has pictures of other subjects itself.
+        au_noise: the target's action units are off by up to so much, as `Recipe.au_noise`.
 
     Raises:
-        ValueError: the dataset has neither targets nor sources, or lacks a column or a picture.
+        ValueError: the dataset has neither targets nor sources, or lacks a column or a picture; or there is noise for
+            action units that the generator does not read.
     """
     source, target, count = sample.source, sample.target, len(sample.image)
     unconditional = reads == ConditionSpec(style=reads.style)
@@ -100,7 +109,12 @@ def make_batch(sample: Sample, reads: ConditionSpec, have: ConditionSpec, other:
             pick(reads, condition, have, None if style is None else style.to(sample.image)) if known else None
         )
     truth = None if sample.target is None and not unconditional else sample.truth
-    return Batch(sample.image, conditions[0], conditions[1] or Condition(), truth, _other(sample, other))
+    wanted = conditions[1] or Condition()
+    if au_noise:
+        if wanted.aus is None:
+            raise ValueError("au_noise: the generator reads no action units; leave it at 0")
+        wanted = replace(wanted, aus=wanted.aus + au_noise * (2 * torch.rand(wanted.aus.shape) - 1).to(wanted.aus))
+    return Batch(sample.image, conditions[0], wanted, truth, _other(sample, other))
 
 
 def _other(sample: Sample, kind: str) -> Tensor | None:
@@ -180,13 +194,13 @@ class Networks:
     def judge(self, output: Translation | Tensor, batch: Batch, condition: Condition | None = None) -> Critique:
         """The discriminator's critique in float32, under instance noise.
 
-        A conditional discriminator judges a picture beside its `condition`, and beside the source if it reads a
-        structure (pix2pix).
+        A conditional discriminator judges a picture beside its `condition`; a structure that it reads is what it says
+        in `Discriminator.beside`.
         """
         network = _present(self.discriminator)
         beside = None
         if network.conditional:
-            structure = batch.image if network.cfg.condition.structure else None
+            structure = _beside(network, batch, condition) if network.cfg.condition.structure else None
             beside = replace(condition or Condition(), structure=structure)
         output = output if isinstance(output, Translation) else Translation(output)
         if self.noise:
@@ -202,6 +216,29 @@ class Networks:
             image, flow = resize(image, (side, side)), flow_ops.resize(flow, (side, side))
         with self.precision():
             return network(image, batch.source, flow).apply(Tensor.float)  # type: ignore[no-any-return]
+
+
+def fed_back(networks: Networks, batch: Batch, share: float) -> Batch:
+    """A clip's batch in whose first samples the frame before is what the generator makes of the reference picture.
+
+    Args:
+        share: of the batch.
+
+    Raises:
+        ValueError: the batch does not hold the frame before and the reference, each with its structure.
+    """
+    count = round(share * len(batch.image))
+    structure = None if batch.source is None else batch.source.structure
+    if batch.image.ndim != 5 or structure is None or structure.ndim != 5:
+        raise ValueError("fed_back: samples are no frames of clips with a structure for each reference; leave it at 0")
+    if not count:
+        return batch
+    before, shown = (Condition(structure=maps) for maps in structure[:count].unbind(1))
+    with torch.no_grad():
+        made = networks.translate(batch.image[:count, 1], before, shown).image
+    image = batch.image.clone()
+    image[:count, 0] = made
+    return replace(batch, image=image)
 
 
 def discriminator_inputs(
@@ -306,6 +343,16 @@ def _noisy(output: Translation, noise: float) -> Translation:
         for name, value in output.intermediates.items()
     }
     return replace(output, image=output.image + noise * torch.randn_like(output.image), intermediates=smaller)
+
+
+def _beside(network: Discriminator, batch: Batch, condition: Condition | None) -> Tensor:
+    """The maps that a discriminator judges a picture of that condition beside, (B, S, H, W)."""
+    parts = {
+        "picture": batch.image,
+        "shown": None if batch.source is None else batch.source.structure,
+        "wanted": None if condition is None else condition.structure,
+    }
+    return torch.cat([need(parts[name], f"the {name} structure, beside which it judges") for name in network.beside], 1)
 
 
 def _known(source: Condition | None, what: str) -> Condition:

@@ -13,7 +13,7 @@ from registry import LOSSES
 
 BATCH, SIZE, SEED = 3, 6, 11
 KERNELS = (5, 3, 1, 1), (4, 5, 3, 3)
-CODES = {"content": (4, 3, 3), "style": (2,)}
+CODES = {"content": (4, 3, 3), "style": (2,), "posterior_0": (3, 2, 2), "prior_0": (3, 2, 2)}
 
 
 def embed(image):
@@ -208,6 +208,7 @@ def test_has_the_documented_value_at_a_perfect_match(name):
     t |= {key: t["image"] for key in ("truth", "other", "output", "cycle", "same", "rebuilt", "warped")}
     t |= {key: torch.zeros_like(t[key]) for key in ("flow", "mask", "residual", "cycle.flow", "cycle.mask")}
     t |= {"cycle.content": t["output.content"], "cycle.style": t["target.style"]}
+    t["output.posterior_0"] = t["output.prior_0"]
     sides = (("real", real, "source"), ("fake", fake, "target"), ("moved", 0.0, "target"), ("motion", 0.0, "target"))
     for side, score, owner in sides:
         t |= {f"{side}.{scale}": torch.full_like(t[f"{side}.{scale}"], score) for scale in ("fine", "coarse")}

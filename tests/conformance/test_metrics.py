@@ -19,7 +19,7 @@ from registry import METRICS
 
 N, SIZE = 24, 16
 SIZES = {"ssim_gfla51": 52, "ms_ssim": 161}  # of metrics that need larger pictures
-DIMS = {"attributes": 4, "aus": 3, "emotion": 5, "identity": 8, "features": 6, "landmarks": 136}
+DIMS = {"attributes": 4, "aus": 3, "emotion": 5, "identity": 8, "features": 6, "landmarks": 136, "joints": 36}
 
 
 def _networks() -> Networks:
@@ -38,7 +38,7 @@ def _networks() -> Networks:
     features = {f"toy_{name}": feature(seed, dim) for seed, (name, dim) in enumerate(DIMS.items())}
     external = ("inception_fid", "inception_torchvision", "facenet_vggface2")
     features |= {name: feature(9 + seed, 30 + seed) for seed, name in enumerate(external)}
-    distances = {f"lpips_{net}": distance for net in ("alex", "vgg", "squeeze")}
+    distances = {name: distance for name in ("lpips_alex", "lpips_vgg", "lpips_squeeze", "maps_toy_features")}
     return Networks(features=features, distances=distances)  # type: ignore[arg-type]
 
 

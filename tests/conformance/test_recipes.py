@@ -65,7 +65,7 @@ def test_it_is_named_after_its_generator_and_tag_and_explains_itself(name: str) 
 def test_its_first_steps_run(name: str) -> None:
     recipe = create_recipe(name)
     warmup = replace(recipe.warmup, images=min(recipe.warmup.images, 2), batch_size=2)
-    small = replace(recipe, batch_size=2, total_images=2, warmup=warmup)
+    small = replace(recipe, batch_size=2, total_images=2, warmup=warmup, start="")
     trainer = Trainer(small, Accelerator(cpu=True))
     list(trainer.run(small.steps))
     trainer.check_finite(trainer.means.take())
@@ -79,7 +79,7 @@ def test_its_networks_fit_at_full_size(recipe: Recipe) -> None:
     with meta:
         accelerator = cast(Accelerator, SimpleNamespace(device=meta, autocast=nullcontext))
         networks = build_networks(replace(recipe, start=""), accelerator)
-        condition = empty_condition(networks.generator.cfg.condition)
+        condition = empty_condition(networks.generator.cfg.condition, side)
         image = torch.empty(2, 3, side, side)
         batch = Batch(image, condition, condition, image, image)
         output = networks.translate(image, condition, condition)
@@ -91,9 +91,10 @@ def test_its_networks_fit_at_full_size(recipe: Recipe) -> None:
     assert networks.generator.cfg.resolution == side
 
 
-def empty_condition(spec: ConditionSpec) -> Condition:
+def empty_condition(spec: ConditionSpec, side: int) -> Condition:
     parts = {name: torch.empty(2, len(columns)) for name in VECTOR_FIELDS if (columns := getattr(spec, name))}
-    return Condition(**parts, landmarks=torch.empty(2, 68, 2) if spec.landmarks else None)
+    structure = torch.empty(2, spec.structure, side, side) if spec.structure else None
+    return Condition(**parts, landmarks=torch.empty(2, 68, 2) if spec.landmarks else None, structure=structure)
 
 
 @pytest.mark.parametrize("name", list_models(pretrained=True))

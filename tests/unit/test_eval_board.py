@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import csv
+import json
 
 import pytest
 
 import eval.networks as networks_module
-from eval.board import to_csv, to_markdown, to_terminal
+from eval.board import to_csv, to_jsonl, to_markdown, to_terminal
 from eval.metrics.base import Score
 from eval.networks import Networks
 from eval.page import to_html
 from eval.protocol import Protocol
 from eval.results import BoardResult, Kind, MetricFacts, ModelFacts, Results, Row
 from eval.scores import format_count, metric_columns, reservations
+from geotrans.features.external import PublishedWeights
 
 UP = MetricFacts("accuracy", 2, "%", True, "Share that is right.")
 DOWN = MetricFacts("long_named_error", 1, "", False, "How far off.")
@@ -95,6 +97,26 @@ def test_csv_has_a_line_for_every_score() -> None:
     assert lines[1]["low"] == ""
 
 
+def test_costs_and_parts_are_in_files_and_on_the_page() -> None:
+    score = Score(90, 10, parts={"happy": 95.5, "sad": 84.5})
+    row = Row("one", "model", ModelFacts("arch", 12_345, macs=678), 1.5, {"accuracy": score})
+    results = Results((_board(row),), {}, "2026-01-01T00:00:00+00:00")
+    (line,) = csv.DictReader(to_csv(results).splitlines())
+    assert (line["parameters"], line["macs"], line["ms_per_image"]) == ("12345", "678", "1.5")
+    assert json.loads(to_jsonl(results))["parts"] == {"happy": 95.5, "sad": 84.5}
+    assert "happy 95.5, sad 84.5" in to_html(results)
+
+
+def test_a_model_far_off_does_not_stretch_the_scale_of_the_others() -> None:
+    board = _board(*(_row(str(up), up, None) for up in (90, 92, 95, 20)))
+    column = metric_columns(board)[0]
+    assert (column.low, column.high) == (89, 96)
+    page = to_html(Results((board,), {}, "2026-01-01T00:00:00+00:00"))
+    assert page.count('<svg class="bar"') == 3
+    alone = metric_columns(_board(_row("one", 90, None), _row("identity", 99, None, "identity")))[0]
+    assert alone.low == alone.high  # one model has no scale
+
+
 def test_the_page_escapes_names_and_marks_references() -> None:
     page = to_html(RESULTS)
     assert "<b>&three" not in page
@@ -116,12 +138,11 @@ def test_format_count(value: int | None, text: str) -> None:
 
 def test_networks_are_fetched_only_when_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     fetched: list[str] = []
-    monkeypatch.setattr(networks_module, "fetch_inception", lambda: fetched.append("inception"))
-    monkeypatch.setattr(networks_module, "fetch_lpips", fetched.append)
+    monkeypatch.setattr(PublishedWeights, "fetch", lambda weights: fetched.append(weights.name.split("-")[0]))
     monkeypatch.setattr(networks_module, "create_feature", lambda name: lambda images: images)
-    monkeypatch.setattr(networks_module, "lpips_distance", lambda net: lambda a, b: a)
+    monkeypatch.setattr(networks_module.lpips, "lpips_distance", lambda net: lambda a, b: a)
     for download in (False, True):
         networks = Networks(download=download)
         networks.feature("inception_fid")
         networks.distance("lpips_alex")
-        assert fetched == (["inception", "alex"] if download else [])
+        assert fetched == (["pt_inception", "alexnet"] if download else [])

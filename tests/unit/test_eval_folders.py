@@ -11,10 +11,15 @@ from PIL import Image
 from torch import Tensor
 
 import eval.run as command
-from eval.folders import batches, evaluate_folders
+from eval import folders
+from eval.feature_store import FeatureStore
+from eval.folders import FolderWork, batches, evaluate_folders
 from eval.metrics.frechet import FeatureSet, frechet_distance
 from eval.metrics.ssim import structural_similarity
 from eval.networks import Networks
+from eval.reading import read_picture
+from eval.shards import Team
+from eval.signature import differences
 from geotrans.ops.images import list_images, read_pixels
 
 
@@ -113,8 +118,19 @@ def _fails(capsys: pytest.CaptureFixture[str], *argv: object) -> str:
 
 def test_the_command_writes_a_board(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made, real = _fill(tmp_path / "made", 4, 0), _fill(tmp_path / "real", 4, 1)
-    folders = ["--generated", str(made), "--reference", str(real)]
-    command.main([*folders, "--metrics", "psnr", "ssim", "--output", str(tmp_path / "o")])
+    command.main(
+        [
+            "--generated",
+            str(made),
+            "--reference",
+            str(real),
+            "--metrics",
+            "psnr",
+            "ssim",
+            "--output",
+            str(tmp_path / "o"),
+        ]
+    )
     out = capsys.readouterr().out
     assert str(made) in out
     assert "n = 4" in out
@@ -150,7 +166,134 @@ def test_a_wrong_folder_is_one_line(case: str, text: str, tmp_path: Path, capsys
     assert not (tmp_path / "out").exists()
 
 
+def test_too_few_pictures_are_refused_before_any_is_read(tmp_path: Path) -> None:
+    made, real = _fill(tmp_path / "made", 1, 0), _fill(tmp_path / "real", 9, 1)
+    networks = _networks_that_count(seen := [])
+    with pytest.raises(ValueError, match="fid: it needs at least 2 pictures in each folder, got 1"):
+        evaluate_folders(made, real, metrics=["fid"], networks=networks, progress=False)
+    _fill(made, 4, 0)
+    board = evaluate_folders(made, real, metrics=None, networks=networks, progress=False)
+    assert {"fid", "kid"} <= set(board.rows[0].scores)
+    with pytest.raises(ValueError, match="recall: it needs at least 5 pictures in each folder, got 4"):
+        evaluate_folders(made, real, metrics=["recall"], networks=networks, progress=False)
+    assert sum(seen) == 13
+
+
 def test_a_metric_that_needs_more_than_folders_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made = _fill(tmp_path / "made", 2, 0)
     line = _fails(capsys, "--generated", made, "--reference", made, "--metrics", "id_cosine", "flow_epe")
-    assert "id_cosine: it needs source and judge.identity, which two folders do not tell" in line
+    assert "id_cosine: it needs source and judge.identity, which two folders do not tell; name the folder of" in line
+    assert (
+        "flow_epe: it needs translation.flow and sample.flow and sample.visible, which two folders do not tell" in line
+    )
+
+
+def test_sources_and_a_judge_tell_whether_it_is_the_same_person(tmp_path: Path) -> None:
+    made, real, source = (_fill(tmp_path / name, 4, seed) for seed, name in enumerate(("made", "real", "in")))
+    _fill(source, 5, 2)
+    metrics = ["id_cosine", "edit_concentration", "psnr"]
+    options = {"metrics": metrics, "judges": {"identity": "inception_fid"}, "networks": _networks(), "progress": False}
+    row = evaluate_folders(made, real, source=source, **options).rows[0]  # type: ignore[arg-type]
+    a, b = (
+        torch.stack([_feature(read_pixels(folder / f"{i:03d}.png", upright=False)[None])[0] for i in range(4)])
+        for folder in (made, source)
+    )
+    assert row.scores["id_cosine"].value == pytest.approx(float(torch.cosine_similarity(a, b).mean()))
+    assert row.scores["edit_concentration"].n == 4
+    assert "|net:inception_fid@" in row.signatures["id_cosine"]
+    other = evaluate_folders(made, real, source=made, **options).rows[0]  # type: ignore[arg-type]
+    assert other.scores["id_cosine"].value == pytest.approx(1)
+    (source / "002.png").unlink()
+    with pytest.raises(ValueError, match="the folder of sources has no file for 1 of 4: 002"):
+        evaluate_folders(made, real, source=source, **options)  # type: ignore[arg-type]
+
+
+def _networks_that_count(seen: list[int], store: Path | None = None) -> Networks:
+    """Their Inception is no ready-made one, so that what it says may be kept."""
+    networks = _networks()
+
+    def network(images: Tensor) -> Tensor:
+        seen.append(len(images))
+        return _feature(images)
+
+    networks._given = frozenset()
+    networks._features["inception_fid"] = network
+    networks.store = FeatureStore(store) if store else None
+    return networks
+
+
+def test_each_picture_is_read_and_embedded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, real = _fill(tmp_path / "made", 7, 0), _fill(tmp_path / "real", 7, 1)
+    seen: list[int] = []
+    read: list[Path] = []
+    monkeypatch.setattr(folders, "read_picture", lambda path, folder: read.append(path) or read_picture(path, folder))
+    metrics = ["fid", "precision", "recall", "psnr", "ssim"]
+    evaluate_folders(made, real, metrics=metrics, networks=_networks_that_count(seen), progress=False, batch_size=3)
+    assert sorted(read) == sorted([*made.iterdir(), *real.iterdir()])
+    assert sum(seen) == 14
+
+
+def test_a_reference_is_embedded_in_the_first_run_only(tmp_path: Path) -> None:
+    made, real = _fill(tmp_path / "made", 7, 0), _fill(tmp_path / "real", 9, 1)
+    seen: list[int] = []
+    scores = []
+    for _ in range(3):
+        networks = _networks_that_count(seen, tmp_path / "kept")
+        board = evaluate_folders(made, real, metrics=["fid"], networks=networks, progress=False)
+        scores.append(board.rows[0].scores)
+    assert seen == [7, 9, 7, 7]
+    assert scores[0] == scores[1] == scores[2]
+    Image.new("RGB", (18, 16)).save(real / "000.png")
+    networks = _networks_that_count(seen, tmp_path / "kept")
+    other = evaluate_folders(made, real, metrics=["fid"], networks=networks, progress=False)
+    assert seen[4:] == [7, 9]  # it is known by what the files show, not by their names
+    assert other.rows[0].scores["fid"].value != scores[0]["fid"].value
+    for path in (tmp_path / "kept").rglob("*.safetensors"):
+        path.write_bytes(b"broken")
+    assert evaluate_folders(made, real, metrics=["fid"], networks=networks, progress=False).rows == other.rows
+
+
+def test_a_folder_that_cannot_be_written_to_costs_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    made = _fill(tmp_path / "made", 3, 0)
+    (tmp_path / "file").write_text("")
+    networks = _networks_that_count([], tmp_path / "file")
+    board = evaluate_folders(made, made, metrics=["kid"], networks=networks, progress=False)
+    assert "kid" in board.rows[0].scores
+    assert caplog.text.count("features are not kept for the next run") == 1
+
+
+def test_kid_stands_beside_every_fid(tmp_path: Path) -> None:
+    made = _fill(tmp_path / "made", 3, 0)
+    board = evaluate_folders(made, made, metrics=["fid", "l1", "fid"], networks=_networks(), progress=False)
+    assert [metric.name for metric in board.metrics] == ["fid", "kid", "l1"]
+
+
+@pytest.mark.parametrize("metrics", [["kid"], ["kid", "psnr"]])
+def test_shares_of_a_team_make_the_whole(tmp_path: Path, metrics: list[str]) -> None:
+    made, real = _fill(tmp_path / "made", 24, 0), _fill(tmp_path / "real", 24, 1)
+    whole = evaluate_folders(made, real, metrics=metrics, networks=_networks(), progress=False, batch_size=4)
+
+    def work(seen: list[int]) -> FolderWork:
+        networks = _networks_that_count(seen, tmp_path / "kept")
+        made_of = FolderWork(made, real, metrics=metrics, networks=networks, batch_size=4, output=tmp_path / "out")
+        made_of.shards = [(start, start + 8) for start in range(0, 24, 8)]
+        return made_of
+
+    shares: list[list[int]] = [[], []]
+    for rank in (1, 0):
+        one = work(shares[rank])
+        one.score(Team(rank, 2).share(one.shards), progress=False)
+    rest: list[int] = []
+    together = work(rest).board(progress=False)
+    assert [sum(seen) for seen in shares] == [32, 16]
+    assert rest == []
+    assert together.rows == whole.rows
+
+
+def test_other_references_of_the_same_names_do_not_compare(tmp_path: Path) -> None:
+    made, real, other = (_fill(tmp_path / name, 3, seed) for seed, name in enumerate(("made", "real", "other")))
+    first, second = (
+        evaluate_folders(made, folder, metrics=["psnr"], progress=False).rows[0].signatures["psnr"]
+        for folder in (real, other)
+    )
+    assert [text.split()[0] for text in differences(first, second)] == ["pictures"]

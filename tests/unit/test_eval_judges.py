@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from eval.judges import judge_features, parse_judges
+from eval.networks import network_digest
 from eval.protocol import create_protocol
-from eval.signature import network_digest
 from geotrans.factory import create_feature
 from geotrans.types import ConditionSpec
 from hub import files

@@ -58,10 +58,10 @@ def _names(board: BoardResult) -> list[str]:
 def test_the_newest_run_of_a_row_is_shown_and_the_others_are_its_history(runs: list[Results]) -> None:
     merged = merge(reversed(runs), None)
     (board,) = merged.boards
-    assert _names(board) == ["identity", "other", "mine", "real images"]
+    assert _names(board) == ["other", "mine", "identity", "real images"]
     l1 = [point for point in merged.history if (point.row, point.metric) == ("mine", "l1")]
     assert [point.label for point in l1] == ["one", "two"]
-    assert l1[1].value == board.rows[2].scores["l1"].value == runs[1].boards[0].rows[0].scores["l1"].value
+    assert l1[1].value == board.rows[1].scores["l1"].value == runs[1].boards[0].rows[0].scores["l1"].value
     assert l1[0].value > l1[1].value
     assert board.pictures is not None
     assert {"mine", "other", "identity"} <= board.pictures.translations.keys()
@@ -100,7 +100,7 @@ def test_the_command_merges_files_and_spares_its_inputs(
         write_results(results, tmp_path / str(number))
     run("board", tmp_path / "0" / "results.json", tmp_path / "1", tmp_path / "2", "-o", tmp_path / "all")
     assert "open" in capsys.readouterr().out
-    assert _names(read_results(tmp_path / "all").boards[0]) == ["identity", "other", "mine", "real images"]
+    assert _names(read_results(tmp_path / "all").boards[0]) == ["other", "mine", "identity", "real images"]
     assert len(list((tmp_path / "all" / "strips").iterdir())) == 3
     before = (tmp_path / "0" / "results.json").read_bytes()
     assert "holds one of the results; name another folder" in fails(

@@ -11,9 +11,9 @@ from skimage.draw import disk, polygon
 from skimage.morphology import dilation, erosion
 from torch import Tensor
 
-from eval.metrics._pose import LIMBS, pose_mask
 from eval.metrics.base import EvalBatch
 from eval.networks import Networks
+from geotrans.ops.limbs import MASK_LIMBS, pose_mask
 from geotrans.ops.poses import Style, pose_maps
 from geotrans.types import Condition, Sample
 from registry import METRICS
@@ -63,7 +63,7 @@ def _maps(joints: list[tuple[int, int] | None]) -> Tensor:
 def _drawn(joints: list[tuple[int, int] | None], radius: float = 4) -> np.ndarray:
     """Rectangles along the limbs and discs at the joints, then a closing, by scikit-image."""
     mask = np.zeros((HEIGHT, WIDTH), dtype=bool)
-    for start, stop in LIMBS:
+    for start, stop in MASK_LIMBS:
         a, b = joints[start], joints[stop]
         if a is None or b is None or a == b:
             continue

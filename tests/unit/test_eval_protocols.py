@@ -12,6 +12,7 @@ from torch import Tensor
 
 from eval.contestants import contestant_of
 from eval.evaluate import evaluate
+from eval.metrics.frechet import FeatureSet, frechet_distance
 from eval.networks import Networks
 from eval.page import to_html
 from eval.plugins import load_plugin, load_protocol, read_protocol
@@ -21,7 +22,10 @@ from eval.task import Task
 from geotrans.data.celeba import example_celeba
 from geotrans.data.emotionnet import example_emotionnet
 from geotrans.data.pairs import example_paired_folder
+from geotrans.data.persons import example_deepfashion, example_market1501
 from geotrans.data.rafd import example_rafd
+from geotrans.ops.images import read_pixels, to_uint8
+from geotrans.ops.limbs import pose_mask
 from registry import DATASETS, METRICS, PROTOCOLS
 from tests.eval_kit import fails, run
 
@@ -152,6 +156,8 @@ def test_papers_numbers_stand_apart(tmp_path: Path) -> None:
         ("defgan_celebahq_7expr", "FID", "GANimation", 4.75),
         ("gfla_fashion", "LPIPS", "Intr-Flow", 0.2131),
         ("gfla_market", "mask LPIPS", "GFLA", 0.1482),
+        ("deepfashion_pose_256", "FID", "GFLA", 10.573),
+        ("market1501_pose_128", "mask LPIPS", "GFLA", 0.1482),
         ("portraitgan_modality", "SSIM", "StarGAN", 0.483),
     ],
 )
@@ -172,6 +178,43 @@ def test_pairs_of_portraits(tmp_path: Path) -> None:
     board = _board("portraitgan_modality", tmp_path, split="test", n=8)
     assert {"mse", "ssim"} <= set(board.rows[0].scores)
     assert Task(board.protocol).spec.landmarks
+
+
+def test_persons_are_scored_pair_by_pair_and_against_the_training_pictures(tmp_path: Path) -> None:
+    example_market1501(tmp_path)
+    networks = Networks(
+        features={"inception_fid": _feature, "inception_torchvision": _feature},
+        distances={"lpips_alex": lambda a, b: (a.float() - b).abs().flatten(1).mean(1)},
+    )
+    protocol = _on("market1501_pose_128", tmp_path, n=4)
+    board = evaluate(protocol, [], networks=networks, progress=False)
+    rows = {row.name: row for row in board.rows}
+    assert not board.left_out
+    assert set(protocol.metrics) == set(rows["identity"].scores)
+    sample = Task(protocol).batch(range(4))
+    assert sample.target is not None
+    assert sample.target.structure is not None
+    assert sample.truth is not None
+    masked = (sample.image - sample.truth) * pose_mask(sample.target.structure, (128, 64))
+    assert rows["identity"].scores["mask_lpips"].value == pytest.approx(masked.abs().mean().item(), rel=1e-4)
+    portraits = [read_pixels(path) for path in sorted((tmp_path / "train").iterdir())]
+    assert torch.equal(Task(protocol).real(range(16)), torch.stack(portraits))
+    sets = FeatureSet(), FeatureSet()
+    for features, pictures in zip(sets, (to_uint8(sample.image), torch.stack(portraits)), strict=True):
+        features.add(_feature(pictures))
+    assert rows["identity"].scores["fid_gfla"].value == pytest.approx(frechet_distance(*sets), rel=1e-4)
+    assert "|real:16|" in rows["identity"].signatures["fid_gfla"]
+
+
+@pytest.mark.parametrize(("name", "count"), [("deepfashion_pose_256", 8570), ("market1501_pose_128", 12000)])
+def test_test_pairs_are_all_of_the_papers(name: str, count: int, tmp_path: Path) -> None:
+    example_deepfashion(tmp_path)
+    example_market1501(tmp_path / "market")
+    root = tmp_path if name.startswith("deepfashion") else tmp_path / "market"
+    with pytest.raises(ValueError, match=rf"scores {count} samples, but .* has 4 in its split 'test'; use --limit 4"):
+        Task(create_protocol(name, data=str(root)))
+    with pytest.raises(ValueError, match="real_split is for pairs of persons, which shapes does not serve"):
+        Task(replace(create_protocol("shapes_64"), real_split="train"))
 
 
 @pytest.mark.parametrize(

@@ -227,6 +227,7 @@ def test_the_page_is_whole_and_asks_no_network(mover: str, tmp_path: Path) -> No
     assert "@import" not in text
     assert "Smooth noise &lt;b&gt;that moves&lt;/b&gt;." in text
     assert "img" in page.tags
+    assert '<li data-tip="toy-0: Bright"><span>Bright</span></li>' in text
 
 
 def test_help_and_list(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from eval.contestants import contestant_of
 from eval.evaluate import evaluate
-from eval.networks import Networks
+from eval.networks import Networks, network_digest
 from eval.protocol import create_protocol
 from eval.results import BoardResult
 from eval.scores import clashes, reservations
@@ -68,9 +69,7 @@ def test_a_board_warns_of_rows_that_do_not_compare() -> None:
     assert "l1 of mine and identity rest on different things: version 2 and 1" in reservations(mixed)
 
 
-def test_networks_from_folders_are_signed_with_their_files(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    from eval.signature import network_digest
-
+def test_networks_from_folders_are_signed_with_their_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GEOTRANS_INCEPTION", str(tmp_path / "inception.pth"))
     assert network_digest("inception_fid") == "absent"
     (tmp_path / "inception.pth").write_bytes(b"weights")

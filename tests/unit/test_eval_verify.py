@@ -131,6 +131,21 @@ def test_folders_are_scored_again(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert sum(line.startswith("DIFFERS") for line in lines) == 2
 
 
+def test_another_reference_is_noticed_though_no_sample_of_it_is_scored_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made, real = _fill(tmp_path / "made", 0), _fill(tmp_path / "real", 9)
+    run("--generated", made, "--reference", real, "--metrics", "psnr", "--output", tmp_path / "out")
+    capsys.readouterr()
+    assert any(line.startswith(f"agrees   {real}: pictures ") for line in _lines(capsys, tmp_path / "out")[1])
+    Image.new("RGB", (32, 32)).save(real / "2.png")
+    code, lines = _lines(capsys, tmp_path / "out", "--samples", 2)
+    assert code == 1
+    (line,) = (line for line in lines if line.startswith("DIFFERS"))
+    assert f"{real}: pictures " in line
+    assert ", here " in line
+
+
 def test_a_wrong_call_is_one_line(output: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert "--samples: expected at least 0, got -1" in fails(capsys, "verify", output, "--samples", -1)
     assert "no such file; expected a JSON file" in fails(capsys, "verify", tmp_path / "gone")

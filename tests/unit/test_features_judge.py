@@ -19,10 +19,11 @@ from geotrans.features.judge import (
     Trunk,
     load_judge,
 )
+from geotrans.features.subject import SubjectJudge
 from geotrans.ops.images import from_uint8, resize
 from geotrans.types import ConditionSpec
 from hub import files
-from hub.folder import CARD, WEIGHTS, PublishedFolder, bundled_folder, read_folder, write_folder
+from hub.folder import CARD, WEIGHTS, PublishedFolder, bundled_folder, read_config, read_folder, write_folder
 from registry import FEATURES
 
 SPEC = ConditionSpec(attributes=("a", "b"), aus=("AU01", "AU02", "AU04"), emotion=("x", "y"), modality=("p", "q", "r"))
@@ -129,8 +130,8 @@ def test_missing_folder_and_wrong_kind(tmp_path: Path) -> None:
 def test_bundled_folder_is_small_pinned_and_reads_as_recorded(name: str) -> None:
     folder = bundled_folder(name)
     assert (folder / WEIGHTS).stat().st_size <= 1_000_000
-    cls = IdentityJudge if "identity" in name else Judge
-    judge = load_judge(cls, folder, PINS[name])
+    archs: dict[str, type[Trunk]] = {"judge": Judge, "judge_identity": IdentityJudge, "judge_subject": SubjectJudge}
+    judge = load_judge(archs[read_config(folder)["arch"]], folder, PINS[name])
     check = read_folder(folder).check
     out = judge(from_uint8(check["in/image"]))
     reading = out if isinstance(out, Tensor) else judge.cfg.condition.vector(out, len(check["in/image"]))
@@ -138,7 +139,15 @@ def test_bundled_folder_is_small_pinned_and_reads_as_recorded(name: str) -> None
     assert "python -m geotrans.train.judge" in (folder / CARD).read_text()
 
 
-@pytest.mark.parametrize(("prefix", "folder"), [("synthface_", "judge_synthface_64"), ("shapes_", "judge_shapes_64")])
+@pytest.mark.parametrize(
+    ("prefix", "folder"),
+    [
+        ("synthface_", "judge_synthface_64"),
+        ("shapes_", "judge_shapes_64"),
+        ("synthpeople_", "judge_synthpeople_64"),
+        ("synthviews_", "judge_synthviews_64"),
+    ],
+)
 def test_registered_features_carry_the_pin(prefix: str, folder: str) -> None:
     names = [name for name in FEATURES if name.startswith(prefix) and name != "synthface_identity"]
     assert {FEATURES.get(name).info.sha256 for name in names} == {PINS[folder]}
@@ -156,3 +165,11 @@ def test_bundled_scores_are_high_enough_to_judge_with() -> None:
     identity = read_folder(bundled_folder("judge_identity_64")).results["scores"]["photo"]
     assert identity["equal_error_rate"] <= 0.01
     assert identity["cosine_partners"] >= 0.8 > 0.3 >= identity["cosine_different"]
+    people = read_folder(bundled_folder("judge_synthpeople_64")).results["scores"]
+    assert people["identity"]["equal_error_rate"] <= 0.01
+    assert people["identity"]["cosine_partners"] >= 0.8 > 0.3 >= people["identity"]["cosine_different"]
+    assert people["joints_mean_error_px"] <= 2.0
+    views = read_folder(bundled_folder("judge_synthviews_64")).results["scores"]
+    assert views["identity"]["equal_error_rate"] <= 0.015
+    assert views["identity"]["cosine_partners"] >= 0.8 > 0.3 >= views["identity"]["cosine_different"]
+    assert views["view_accuracy"]["mean"] >= 0.98

@@ -13,6 +13,9 @@ from torch import Tensor
 from eval.networks import Networks
 from geotrans import create_feature
 from geotrans.features import timm as features
+from geotrans.losses.base import LossInputs
+from geotrans.losses.perceptual import perc_vgg19, style_vgg19
+from geotrans.types import Translation
 
 NAME = "resnet10t.c3_in1k"
 
@@ -108,3 +111,22 @@ def test_a_file_of_another_network_is_refused(tmp_path: Path) -> None:
 def test_a_cached_file_is_taken_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda repo, name: f"/cache/{repo}/{name}")
     assert features.find_timm(NAME) == Path(f"/cache/timm/{NAME}/model.safetensors")
+
+
+def test_losses_take_it_by_name(tmp_path: Path) -> None:
+    """Its inner layers are timm's, and a gradient comes through."""
+    _stored(tmp_path)
+    output, truth = (2 * torch.rand(2, 2, 3, 64, 64) - 1).unbind()
+    output.requires_grad_()
+    step = LossInputs(truth, output=Translation(output), truth=truth)
+    loss = perc_vgg19(feature=f"timm/{NAME}", layers=("1", "3"))(step)
+    network = create_feature(f"timm/{NAME}")
+    seen = [network._seen(image) for image in (output, truth)]  # type: ignore[attr-defined]
+    ours, theirs = (network.net.forward_intermediates(x, intermediates_only=True) for x in seen)  # type: ignore[attr-defined]
+    expected = sum((ours[i] - theirs[i]).abs().flatten(1).mean(1) for i in (1, 3))
+    torch.testing.assert_close(loss, expected)
+    loss.sum().backward()
+    assert output.grad is not None
+    assert output.grad.any()
+    with pytest.raises(ValueError, match=r"layers of ResNet: expected some of 0, 1, 2, 3, 4, got relu1_1"):
+        style_vgg19(feature=f"timm/{NAME}", layers=("relu1_1",))(step)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from geotrans.features.vgg import LAYERS, VGG, WEIGHTS, Depth, vgg16, vgg19
+from geotrans.features.vgg import LAYERS, VGG, WEIGHTS, Depth, vgg16, vgg19, vgg19_plain
 from geotrans.ops.images import from_uint8
 
 FACTORIES = {16: vgg16, 19: vgg19}
@@ -56,6 +56,8 @@ def test_same_maps_as_torchvision_from_the_named_file(
         torch.testing.assert_close(feature(images(2, 3, 32, 48)), net[:-1](x).mean((2, 3)), rtol=1e-4, atol=1e-4)
         raw = FACTORIES[depth](normalise=False)
         torch.testing.assert_close(raw.maps(image, ["relu1_1"])[0], net[:2](image), rtol=1e-4, atol=1e-4)
+        if depth == 19:
+            assert torch.equal(vgg19_plain().maps(image)[4], raw.maps(image)[4])
 
 
 @pytest.fixture(scope="module")

@@ -64,14 +64,14 @@ def test_duplicates_and_unverifiable_rows_are_marked():
     digests = {"hf-hub:a/one": "a" * 64, "hf-hub:b/two": "f" * 64}
     merged = merge(runs, digests.get)
     assert names(merged) == [
-        "identity",
         "hf-hub:a/one",
         "hf-hub:a/one [duplicate 2]",
         "hf-hub:b/two [unverified: other weights are public now]",
         "local-dir:mine [unverified: weights not public]",
         "out [unverified: pictures of unknown origin]",
+        "identity",
     ]
-    assert merged.boards[0].rows[1].scores["l1"].value == 0.3
+    assert merged.boards[0].rows[0].scores["l1"].value == 0.3
 
 
 def test_scores_of_another_version_of_a_metric_are_dropped():

@@ -49,6 +49,16 @@ def test_l1_losses_compare_the_right_pairs():
     torch.testing.assert_close(idt_l1()(inputs), torch.tensor([0.3, 0.4]))
 
 
+def test_reconstruction_looks_at_the_moved_picture_if_told_to():
+    moved = LossInputs(IMAGE, output=Translation(IMAGE, warped=shifted([0.5, -0.25]).image), truth=IMAGE + 0.5)
+    torch.testing.assert_close(rec_l1("warped")(moved), torch.tensor([0.0, 0.75]))
+    torch.testing.assert_close(rec_l1()(moved), torch.tensor([0.5, 0.5]))
+    with pytest.raises(ValueError, match=r"needs output\.warped"):
+        rec_l1("warped")(LossInputs(IMAGE, output=Translation(IMAGE), truth=IMAGE))
+    with pytest.raises(ValueError, match="of: expected 'image' or 'warped', got 'flow'"):
+        rec_l1("flow")
+
+
 def test_feature_matching_counts_layers_alike_and_leaves_the_real_side_alone():
     real = [torch.zeros(2, 4, 8, 8, requires_grad=True), torch.zeros(2, 9, 2, 2, requires_grad=True)]
     fake = [torch.full((2, 4, 8, 8), 1.0, requires_grad=True), torch.full((2, 9, 2, 2), -4.0, requires_grad=True)]

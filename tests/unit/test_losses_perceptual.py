@@ -58,6 +58,25 @@ def test_values_by_hand():
     torch.testing.assert_close(texture_gram(feature=channels)(inputs), expected)
 
 
+def test_raw_gram_matrices_are_as_printed():
+    """PortraitGAN, Eq. 8 and 9: the sum over layers and channels of (sum_p f_ip f_jp - sum_p g_ip g_jp)^2."""
+    output, wanted = torch.rand(2, 2, 3, 6, 4, dtype=torch.float64)
+    products = []
+    for side in (output, wanted):
+        products.append([torch.einsum("bihw,bjhw->bij", layer, layer) for layer in channels(side, None)])
+    differences = [got - fixed for got, fixed in zip(*products, strict=True)]
+    inputs = compared(output, wanted)
+    squares = sum(d.square().sum((1, 2)) for d in differences)
+    torch.testing.assert_close(texture_gram(feature=channels, raw=True)(inputs), squares)
+    torch.testing.assert_close(
+        style_vgg19(feature=channels, raw=True)(inputs), sum(d.abs().sum((1, 2)) for d in differences)
+    )
+    # One layer of C channels and P places: C^4 P^2 times the loss that does not depend on the picture's size.
+    first, factor = (lambda image, layers: image[None]), 3**4 * (6 * 4) ** 2
+    usual, raw = (texture_gram(feature=first, raw=raw)(inputs) for raw in (False, True))
+    torch.testing.assert_close(raw, factor * usual)
+
+
 @pytest.mark.parametrize("name", LOSSES)
 def test_the_wanted_side_is_held_fixed(name):
     output, wanted = (torch.rand(2, 3, 4, 4).requires_grad_() for _ in range(2))

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from geotrans import Condition, create_model
+from geotrans.models.appflow import TURNS
 from geotrans.ops.flow import to_pixels
 
 
@@ -14,7 +15,7 @@ def turn(index, batch=1):
 
 @torch.no_grad()
 def test_a_flow_of_one_pixel_is_a_shift():
-    model, image = create_model("appflow_64"), torch.rand(1, 3, 64, 64) * 2 - 1
+    model, image = create_model("appflow_64", condition=TURNS), torch.rand(1, 3, 64, 64) * 2 - 1
     nn.init.zeros_(model.flow[-1].weight)
     model.flow[-1].bias.copy_(torch.tensor([3.0, -2.0]))
     out = model(image, turn(4))
@@ -26,7 +27,7 @@ def test_a_flow_of_one_pixel_is_a_shift():
 
 @torch.no_grad()
 def test_the_turn_decides():
-    model, image = create_model("appflow_64"), torch.rand(1, 3, 64, 64) * 2 - 1
+    model, image = create_model("appflow_64", condition=TURNS), torch.rand(1, 3, 64, 64) * 2 - 1
     for head in (model.flow[-1], model.foreground[-1]):
         nn.init.normal_(head.weight)
     first, second = (model(image, turn(index)) for index in (3, 15))
@@ -34,6 +35,20 @@ def test_the_turn_decides():
     foreground = first.intermediates["foreground"]
     assert foreground.shape == (1, 1, 64, 64)
     assert 0 <= foreground.min() < foreground.max() <= 1
+
+
+@torch.no_grad()
+def test_of_two_views_the_difference_is_read():
+    model, image = create_model("appflow_64"), torch.rand(1, 3, 64, 64) * 2 - 1
+    nn.init.normal_(model.flow[-1].weight)
+    views = torch.eye(21)[:, None]
+    here, left, right = (Condition(view=views[i] + views[18]) for i in (0, 3, 4))
+    stays = model(image, here, here).flow
+    torch.testing.assert_close(model(image, left, left).flow, stays)
+    assert (model(image, left, here).flow - stays).abs().max() > 1e-2
+    assert (model(image, left, here).flow - model(image, right, here).flow).abs().max() > 1e-2
+    with pytest.raises(ValueError, match=r"Condition\.view: expected shape \(1, 21\)"):
+        model(image, left)
 
 
 def test_sizes_of_the_paper():
@@ -48,7 +63,7 @@ def test_sizes_of_the_paper():
 
 
 def test_wrong_inputs_are_named():
-    model = create_model("appflow_64")
+    model = create_model("appflow_64", condition=TURNS)
     with pytest.raises(ValueError, match=r"expected 64 x 64 pixels, got \(64, 48\)"):
         model(torch.zeros(1, 3, 64, 48), turn(0))
     with pytest.raises(ValueError, match=r"Condition\.view: expected shape \(1, 19\)"):

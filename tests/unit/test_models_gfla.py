@@ -352,6 +352,20 @@ def test_a_view_starts_from_the_wanted_side():
         model(image, Condition(view=views[:1]))
 
 
+@torch.no_grad()
+def test_views_as_maps_add_up_over_columns_and_vary_from_place_to_place():
+    """Instance normalisation takes a plane away, and so what the authors' code knows of a view; not these."""
+    model, views = create_model("gfla_view_64"), torch.eye(21)
+    both = model.turn(views[:1] - views[4:5], 4, 4)
+    assert both.shape == (1, 32, 4, 4)
+    torch.testing.assert_close(both, model.turn(views[:1], 4, 4) - model.turn(views[4:5], 4, 4))
+    assert both.std(dim=(2, 3)).min() > 0.3
+    assert model.turn(views[:1], 8, 6).shape == (1, 32, 8, 6)
+    planes = create_model("gfla_view_256", **SMALL).turn(views[:2], 4, 4)
+    assert planes.shape == (2, 21, 4, 4)
+    assert planes.std(dim=(2, 3)).max() == 0
+
+
 @pytest.mark.parametrize("name", ["gfla_fashion_256", "gfla_bisample_256", "gfla_globalattn_256"])
 def test_trains_in_mixed_precision(name):
     model, args = create_model(name, **SMALL), (picture(), maps(18), maps(18))

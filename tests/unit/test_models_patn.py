@@ -46,13 +46,24 @@ def test_dropout_is_off_outside_training():
 
 @torch.no_grad()
 def test_every_number_of_the_last_map_is_a_score():
-    model = create_discriminator("patn_pose_d_64", width=4)
+    model = create_discriminator("patn_pose_d_256", width=4)
     critique = model(picture(64, 44), maps(18, 64, 44))
     assert critique.scores[0].shape == (1, 1, 16 * 16, 11)
     assert len(critique.features[0]) == 4
     assert torch.equal(critique.scores[0].view(1, 16, 16, 11), critique.features[0][-1])
     with pytest.raises(ValueError, match=r"Condition\.structure: expected shape \(1, 18, H, W\), got None"):
         model(picture())
+
+
+@torch.no_grad()
+def test_both_discriminators_judge_as_two_scales():
+    model = create_discriminator("patn_d_64", width=4).eval()
+    image, source, pose = picture(64, 44), picture(64, 44), maps(18, 64, 44)
+    critique = model(image, Condition(structure=torch.cat([source, pose.structure], dim=1)))
+    same, posed = model.appearance(image, Condition(structure=source)), model.shape(image, pose)
+    for got, wanted in zip(critique.scores, (same.scores[0], posed.scores[0]), strict=True):
+        assert torch.equal(got, wanted)
+    assert [len(features) for features in critique.features] == [4, 4]
 
 
 def test_converters_say_what_does_not_fit(golden):

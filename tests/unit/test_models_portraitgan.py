@@ -31,6 +31,25 @@ def test_pictures_at_every_level():
     assert set(tiny()(image, target).intermediates) == {"image_1"}
 
 
+def test_a_branch_at_full_size_is_judged_beside_the_result():
+    model = tiny(levels=2, full_branch=True)
+    image, target = batch()
+    out = model(image, target)
+    assert {name: tuple(p.shape) for name, p in out.intermediates.items()} == {
+        "image_1": (2, 3, 32, 32),
+        "image_full": (2, 3, 64, 64),
+    }
+    judge = create_discriminator("portraitgan_d_64", width=4)
+    with torch.no_grad():
+        scores = judge.examine(out).scores
+        parts = [(out.image, 0), (out.intermediates["image_full"], 0)]
+        parts += [(resize(out.image, 32), 1), (out.intermediates["image_1"], 1)]
+        seen = [judge.judge(picture, level).scores[0] for picture, level in parts]
+    assert len(scores) == 2
+    torch.testing.assert_close(scores[0], torch.cat(seen[:2], dim=3))
+    torch.testing.assert_close(scores[1], torch.cat(seen[2:], dim=3))
+
+
 def test_score_maps_at_512_and_256():
     model = create_discriminator("portraitgan_d_512", width=2)
     critique = model(torch.rand(1, 3, 512, 512))

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from geotrans.ops.poses import pose_maps, stick_figure
+from geotrans.ops.poses import OPENPOSE18_MIRROR, mirror_joints, pose_maps, stick_figure
 
 
 def at(row, column, height=20, width=12):
@@ -78,3 +78,16 @@ def test_a_stick_figure_has_its_sides_in_colours():
         stick_figure(joints[:, :17], 20, 12)
     with pytest.raises(ValueError, match=r"line_width: expected a positive share of the height, got 0\.0"):
         stick_figure(joints, 20, 12, line_width=0.0)
+
+
+def test_a_mirrored_person_has_left_and_right_exchanged():
+    joints = torch.rand(2, 18, 2) * 2 - 1
+    joints[0, 4] = math.nan  # the right wrist
+    mirrored = mirror_joints(joints)
+    assert mirrored[0, 7].isnan().all()
+    torch.testing.assert_close(mirrored[1, 7], joints[1, 4] * torch.tensor([-1.0, 1.0]))
+    torch.testing.assert_close(mirror_joints(mirrored), joints, equal_nan=True)
+    swapped = pose_maps(joints, 20, 12, size=2)[:, list(OPENPOSE18_MIRROR)].flip(3)
+    torch.testing.assert_close(pose_maps(mirrored, 20, 12, size=2), swapped, atol=1e-5, rtol=0)
+    with pytest.raises(ValueError, match=r"expected shape \(B, 18, 2\), got \(1, 17, 2\)"):
+        mirror_joints(joints[:1, :17])

@@ -53,10 +53,18 @@ def test_gaussian_is_what_the_definition_says(size, dilation, sigma):
     torch.testing.assert_close(out, expected)
 
 
+@pytest.mark.parametrize("reach", [3.0, 60.0])
 @pytest.mark.parametrize(("size", "dilation"), [(2, 1), (4, 1), (4, 2), (6, 1)])
-def test_gaussian_gradcheck(size, dilation):
-    image, flow = noise(1, 2, 5, 4).requires_grad_(), from_pixels(3 * noise(1, 2, 5, 4)).requires_grad_()
+def test_gaussian_gradcheck(size, dilation, reach):
+    image, flow = noise(1, 2, 5, 3).requires_grad_(), from_pixels(reach * noise(1, 2, 5, 3)).requires_grad_()
     assert torch.autograd.gradcheck(lambda i, f: resample_gaussian(i, f, size=size, dilation=dilation), (image, flow))
+
+
+@pytest.mark.parametrize("reach", [3.0, 60.0])
+def test_linearized_image_gradcheck(reach):
+    """By the flow its gradient is no derivative, but the slope of a plane: see below."""
+    image, flow = noise(1, 2, 5, 3).requires_grad_(), from_pixels(reach * noise(1, 2, 5, 3))
+    assert torch.autograd.gradcheck(lambda i: resample_linearized(i, flow), (image,))
 
 
 def test_gaussian_keeps_constants_and_blurs():

@@ -62,9 +62,29 @@ def test_weights_choose_between_layers() -> None:
     assert normalise(*splat(image, flow, near))[0, 0, 0].tolist() == [0, 2]
 
 
-def test_gradcheck() -> None:
-    inputs = (noise(2, 2, 4, 5), 0.3 * noise(2, 2, 4, 5, seed=1), noise(2, 1, 4, 5, seed=2).exp())
+@pytest.mark.parametrize(("batch", "reach"), [(2, 0.3), (1, 20.0)])
+def test_gradcheck(batch: int, reach: float) -> None:
+    inputs = (noise(batch, 2, 3, 5), reach * noise(batch, 2, 3, 5, seed=1), noise(batch, 1, 3, 5, seed=2).exp())
     assert torch.autograd.gradcheck(splat, tuple(value.requires_grad_() for value in inputs))
+
+
+def test_far_outside_is_lost() -> None:
+    for far in (100.0, 1e30):
+        splatted, coverage = splat(noise(1, 2, 3, 5).float(), torch.full((1, 2, 3, 5), far))
+        assert splatted.abs().max() == coverage.max() == 0
+
+
+def test_compiles_in_one_piece_with_gradients() -> None:
+    inputs = tuple(
+        value.requires_grad_()
+        for value in (noise(1, 2, 3, 5), 0.3 * noise(1, 2, 3, 5, seed=1), noise(1, 1, 3, 5, seed=2).exp())
+    )
+    compiled = torch.compile(splat, backend="aot_eager", fullgraph=True)(*inputs)
+    outs = [torch.cat(made, dim=1) for made in (compiled, splat(*inputs))]
+    torch.testing.assert_close(*outs)
+    gradients = (torch.autograd.grad(out.square().sum(), inputs) for out in outs)
+    for ours, expected in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, expected)
 
 
 def test_lowering_a_shift_is_exact() -> None:

@@ -7,8 +7,10 @@ from geotrans.factory import create_recipe
 # images of the generator, images over which the rate falls, batch, critic steps, rate
 LENGTHS = {
     "stargan_base_128_celeba": (640_000, 320_000, 16, 5, 1e-4),
+    "stargan_base_256_celeba": (640_000, 320_000, 16, 5, 1e-4),
     "stargan_base_128_rafd": (640_000, 320_000, 16, 5, 1e-4),
     "stargan_both_128_celeba_rafd": (1_280_000, 640_000, 16, 5, 1e-4),
+    "stargan_both_256_celeba_rafd": (1_280_000, 640_000, 16, 5, 1e-4),
     "spm_refine_128_celeba": (320_000, 320_000, 16, 5, 1e-4),
     "spm_refine_128_rafd": (320_000, 320_000, 16, 5, 1e-4),
     "spm_refine_256_celebahq": (320_000, 160_000, 8, 5, 1e-4),
@@ -26,12 +28,16 @@ WEIGHTS = {
     "stargan_base_128_rafd": {"cls_ce_fake": 1, "cls_ce_real": 1, "gradient_penalty": 10},
     "ganimation_base_128_emotionnet": {"cls_au_mse_fake": 160, "cls_au_mse_real": 160, "mask_tv": 4.064},
     "defgan_base_128_emotionnet": {
-        **{"cls_au_mse_fake": 160, "cls_au_mse_moved": 40, "cycle_l1": 100, "flow_compose": 10},
+        **{"cls_au_mse_fake": 160, "cls_au_mse_moved": 40, "cycle_l1": 100, "flow_compose": 10, "id_cosine": 1},
         **{"flow_identity": 0.1, "flow_tv": 0.32512, "mask_area": 0.1, "mask_tv": 0.16256, "flow_tv_cycle": 0.32512},
     },
     "cyclegan_resnet9_256_unpaired": {"adv_lsgan_d": 0.5, "cycle_l1": 10, "idt_l1": 5},
     "pix2pix_unet_256_paired": {"adv_vanilla_d": 0.5, "rec_l1": 100},
     "munit_base_256_unpaired": {"rec_self": 10, "rec_style": 1, "rec_content": 1, "cycle_l1": 10, "adv_lsgan_d": 1},
+    "ganimorph_base_128_unpaired": {
+        **{"adv_vanilla_g": 0.67 * 0.7, "feature_matching": 0.67 * 0.3, "ms_ssim": 0.33 * 0.7, "cycle_l1": 0.33 * 0.3},
+        "adv_vanilla_d": 0.5,
+    },
     "portraitgan_base_512_paired": {"cycle_l1": 2, "feature_matching": 40, "rec_l1": 5, "texture_gram": 10},
 }
 
@@ -50,6 +56,12 @@ def test_weights(name):
     recipe = create_recipe(name)
     found = {term.name: term.weight for term in (*recipe.g_losses, *recipe.d_losses)}
     assert {loss: found[loss] for loss in WEIGHTS[name]} == pytest.approx(WEIGHTS[name])
+
+
+def test_defgans_identity_is_that_of_the_deformed_image():
+    """Eq. 12 compares I*, which has been moved and not painted yet, with the source."""
+    (term,) = [term for term in create_recipe("defgan_base_128_emotionnet").g_losses if term.name == "id_cosine"]
+    assert term.options == {"feature": "facenet_vggface2", "of": "warped"}
 
 
 def test_cross_entropies_are_summed_over_attributes_as_in_stargan():

@@ -12,22 +12,19 @@ from torch import Tensor
 
 from geotrans.data.base import Dataset
 from geotrans.features.judge import IdentityJudge, Judge, JudgeConfig, load_judge
+from geotrans.features.subject import SubjectJudge
+from geotrans.ops.poses import pose_maps
 from geotrans.train import judge as trainer
-from geotrans.train.judge import (
-    Pictures,
-    Plan,
-    augment,
-    equal_error,
-    identity_loss,
-    identity_scores,
-    main,
-    reading_loss,
-)
+from geotrans.train._judge_identity import equal_error, identity_loss, identity_scores
+from geotrans.train._judge_pictures import Pictures, Plan, augment, batches, render
+from geotrans.train._judge_reading import _weights, reading_loss
+from geotrans.train._judge_subject import joint_loss, joint_scores
+from geotrans.train.judge import KINDS, main
 from geotrans.types import Condition, ConditionSpec, Sample
 from hub.folder import read_folder
 from registry import DATASETS, register_dataset
 
-PLAN = Plan("halves", "halves", ("attributes",), (1,), images=320, test_images=64, passes=2, batch_size=16)
+PLAN = Plan("halves", "reading", "halves", ("attributes",), (1,), images=320, test_images=64, passes=2, batch_size=16)
 FACES = ConditionSpec(
     attributes=("Smiling",), aus=("AU01", "AU12"), emotion=("calm", "glad"), modality=("photo", "ink")
 )
@@ -73,7 +70,7 @@ def halves(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def test_pictures_carry_their_own_labels(halves: None) -> None:
-    pictures = trainer.render(PLAN, "train", 8)
+    pictures = render(PLAN, "train", 8)
     top = pictures.images[:, :, :32].float().mean((1, 2, 3)) > pictures.images[:, :, 32:].float().mean((1, 2, 3))
     assert torch.equal(pictures.labels[:, 0], top.float())
     assert pictures.persons.tolist() == [0, 0, 0, 0, 0, 0, 0, 0]
@@ -82,19 +79,19 @@ def test_pictures_carry_their_own_labels(halves: None) -> None:
 
 def test_a_wish_for_too_many_says_how_many_there_are(halves: None) -> None:
     with pytest.raises(ValueError, match=r"halves train has 500 pairs .* from 0 to 501; ask for fewer pictures"):
-        trainer.render(PLAN, "train", 1002)
+        render(PLAN, "train", 1002)
 
 
 def test_the_same_options_give_the_same_weights(halves: None) -> None:
-    pictures = trainer.render(PLAN, "train", 32)
+    pictures = render(PLAN, "train", 32)
     first, again, other = (trainer.train(plan, pictures) for plan in (PLAN, PLAN, replace(PLAN, seed=1)))
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
     assert not torch.equal(first.embed.weight, other.embed.weight)
 
 
 def test_learns(halves: None) -> None:
-    judge = trainer.train(PLAN, trainer.render(PLAN, "train", PLAN.images))
-    scores = trainer.score(PLAN, judge, trainer.render(PLAN, "test", PLAN.test_images))
+    judge = trainer.train(PLAN, render(PLAN, "train", PLAN.images))
+    scores = KINDS["reading"].score(PLAN, judge, render(PLAN, "test", PLAN.test_images))
     assert scores["attributes_accuracy"]["Bright_Top"] >= 0.95
     assert scores["attributes_n"] == 64
 
@@ -106,7 +103,7 @@ def test_command_writes_a_folder_that_loads(
     main(["shapes", "--images", "64", "--passes", "1", "--test-images", "16", "--output", str(tmp_path / "judge")])
     stored = read_folder(tmp_path / "judge")
     judge = load_judge(Judge, tmp_path / "judge")
-    reading = trainer.read(judge, stored.check["in/image"])
+    reading = KINDS["reading"].read(judge, stored.check["in/image"])
     torch.testing.assert_close(reading, stored.check["out/reading"])
     assert stored.results["scores"]["attributes_n"] == 16
     assert "--images 64 --passes 1 --test-images 16" in stored.results["command"]
@@ -179,17 +176,18 @@ def test_reading_loss_ignores_labels_that_do_not_count() -> None:
     judge = Judge(JudgeConfig(resolution=16, width=4, embedding=8, condition=FACES))
     pictures, labels = torch.rand(4, 3, 16, 16), torch.rand(4, FACES.size)
     weights = torch.zeros(4, FACES.size)
-    assert reading_loss(judge, pictures, labels, weights) == 0
+    read = judge(pictures)
+    assert reading_loss(FACES, read, labels, weights) == 0
     weights[0, 0] = 1  # the attribute of the first picture
-    expected = torch.nn.functional.binary_cross_entropy(judge(pictures).attributes[0, 0].sigmoid(), labels[0, 0])
-    torch.testing.assert_close(reading_loss(judge, pictures, labels, weights), expected)
+    expected = torch.nn.functional.binary_cross_entropy(read.attributes[0, 0].sigmoid(), labels[0, 0])
+    torch.testing.assert_close(reading_loss(FACES, read, labels, weights), expected)
 
 
 def test_emotions_count_only_where_acted() -> None:
     plan = replace(PLAN, tasks=trainer.FACE_TASKS)
     tasks = torch.tensor([0, 1, 2, 3])
     pictures = Pictures(torch.zeros(4, 3, 1, 1), torch.zeros(4, FACES.size), tasks, tasks, FACES)
-    counts = FACES.split(trainer._weights(plan, Judge(JudgeConfig(width=4, condition=FACES)), pictures))
+    counts = FACES.split(_weights(plan, FACES, pictures))
     assert counts.emotion.tolist() == [[0, 0], [0, 0], [1, 1], [0, 0]]
     assert counts.aus.min() == counts.attributes.min() == counts.modality.min() == 1
 
@@ -207,12 +205,12 @@ def test_identity_loss_by_hand() -> None:
 
 
 def test_identity_batches_hold_everyone_at_least_twice() -> None:
-    plan = replace(PLAN, judge="identity", batch_size=16, passes=1)
+    plan = replace(PLAN, kind="identity", batch_size=16, passes=1)
     persons = torch.arange(20).repeat_interleave(8)
-    batches = list(trainer._batches(plan, persons, torch.Generator().manual_seed(0)))
-    assert len(batches) == 10
-    assert torch.cat(batches).sort().values.tolist() == list(range(160))
-    for rows in batches:
+    found = list(batches(plan, persons, torch.Generator().manual_seed(0)))
+    assert len(found) == 10
+    assert torch.cat(found).sort().values.tolist() == list(range(160))
+    for rows in found:
         _, counts = torch.unique(persons[rows], return_counts=True)
         assert counts.min() >= 4
 
@@ -237,11 +235,63 @@ def test_identity_scores_of_a_perfect_judge() -> None:
 
 def test_identity_judge_learns_colours(halves: None) -> None:
     """Five people who differ in colour alone, in any scene: the loss must tell them apart."""
-    plan = replace(PLAN, judge="identity", passes=12, batch_size=20)
+    plan = replace(PLAN, kind="identity", passes=12, batch_size=20)
     persons = torch.arange(5).repeat_interleave(8)
     colours = torch.rand(5, 3, 1, 1, generator=torch.Generator().manual_seed(1)) * 255
     images = (colours[persons] + 30 * torch.rand(40, 3, 64, 64)).clamp(0, 255).to(torch.uint8)
     pictures = Pictures(images, torch.zeros(40, 2), torch.zeros(40), persons, Halves.spec)
     judge = trainer.train(plan, pictures)
     assert isinstance(judge, IdentityJudge)
-    assert identity_scores(trainer.read(judge, images), persons)["equal_error_rate"] < 0.2
+    assert identity_scores(KINDS["reading"].read(judge, images), persons)["equal_error_rate"] < 0.2
+
+
+def test_joint_loss_and_scores_by_hand() -> None:
+    joints = torch.tensor([[0.0, 0.0, torch.nan, torch.nan], [0.5, -0.5, 0.25, 0.0]])
+    read = torch.tensor([[0.0625, 0.0, 9.0, 9.0], [0.5, -0.5, 0.25, 0.125]])
+    assert joint_loss(read, joints).item() == pytest.approx((0.0625**2 + 0.125**2) / 6)
+    scores = joint_scores(read, joints)  # half a picture is 32 pixels
+    assert scores == {"joints_mean_error_px": 2.0, "joints_within_2px": 0.3333, "joints_n": 3}
+
+
+class Poses(Dataset):
+    """One bright dot a picture, whose place is its one joint; the colour of the ground is who it is."""
+
+    spec = ConditionSpec(structure=1)
+
+    def __init__(self, split: str, resolution: int, seed: int) -> None:
+        self.resolution = resolution
+
+    def __len__(self) -> int:
+        return 2000
+
+    def batch(self, indices: Sequence[int]) -> Sample:
+        draw = torch.Generator().manual_seed(indices[0])
+        count = len(indices)
+        who = torch.tensor([index // 4 for index in indices])
+        ground = torch.rand(500, 3, 1, 1, generator=torch.Generator().manual_seed(5))[who] * 1.4 - 1
+        pictures, conditions = [], []
+        for _ in range(2):
+            joints = torch.rand(count, 1, 2, generator=draw) * 1.6 - 0.8
+            maps = pose_maps(joints, 64, 64, size=4)
+            pictures.append(ground.lerp(torch.ones(3, 1, 1), maps))
+            conditions.append(Condition(structure=maps))
+        return Sample(pictures[0], *conditions, pictures[1])
+
+
+def test_a_judge_of_subjects_learns_pose_and_identity() -> None:
+    def poses(split: str = "train", resolution: int = 64, seed: int = 0) -> Poses:
+        return Poses(split, resolution, seed)
+
+    plan = Plan("poses", "subject", "poses", ("structure",), (1,), images=320, test_images=64, passes=3, batch_size=32)
+    with DATASETS.temporary():
+        register_dataset("stand-in", "none")(poses)
+        pictures, test = render(plan, "train", plan.images), render(plan, "test", plan.test_images)
+    assert pictures.labels.shape == (320, 2)
+    judge = trainer.train(plan, pictures)
+    assert isinstance(judge, SubjectJudge)
+    scores = KINDS["subject"].score(plan, judge, test)
+    still = joint_scores(torch.zeros_like(test.labels), test.labels)["joints_mean_error_px"]
+    assert scores["joints_mean_error_px"] < 0.7 * still
+    assert scores["joints_n"] == 64
+    assert scores["identity"]["cosine_partners"] > scores["identity"]["cosine_different"] + 0.1
+    assert "where 1 joints are" in KINDS["subject"].reads(plan, judge)

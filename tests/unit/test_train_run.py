@@ -90,7 +90,6 @@ def test_two_processes_train_as_one(tmp_path: Path) -> None:
     two = _start(recipe, "--device", "cpu", "--output", tmp_path / "two", launcher=launcher)
     _finish(one)
     _finish(two)
-    expected = _weights(tmp_path / "one")
     assert [_processes(tmp_path / name) for name in ("one", "two")] == [1, 2]
     one, two = (read_checkpoint(checkpoints(tmp_path / name)[-1]).tensors for name in ("one", "two"))
     generator = create_model("spm_warp_64", **TINY.generator_options)

@@ -19,7 +19,7 @@ from geotrans.train.pool import ImagePool
 from geotrans.train.recipe import LossTerm, Optim, Recipe, check_recipe
 from geotrans.train.session import Session, train
 from geotrans.train.step import Batch, Networks, discriminator_inputs, generator_inputs, low_stage, make_batch
-from geotrans.types import Condition, ConditionSpec, Sample
+from geotrans.types import Condition, ConditionSpec, Sample, Translation
 
 TWIN = Recipe(
     generator="cyclegan_resnet6_64",
@@ -294,3 +294,33 @@ def test_a_conditional_discriminator_sees_each_picture_beside_its_own_label() ->
     torch.testing.assert_close(inputs.real.scores[0], judge(batch.image, one).scores[0])
     torch.testing.assert_close(inputs.fake.scores[0], judge(output.image, two).scores[0])
     assert not torch.equal(inputs.real.scores[0], inputs.fake.scores[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "channels"),
+    [
+        ("pix2pix_d_64", ["picture"]),
+        ("patn_image_d_256", ["picture"]),
+        ("patn_pose_d_256", ["wanted"]),
+        ("patn_d_64", ["picture", "wanted"]),
+        ("intrflow_d_256", ["picture", "wanted"]),
+        ("posedefgan_d_64", ["picture", "shown", "wanted"]),
+    ],
+)
+def test_a_discriminator_sees_the_pictures_and_poses_that_it_names(name: str, channels: list[str]) -> None:
+    judge = create_discriminator(name, width=4, resolution=64).eval()
+    networks = Networks(create_model("identity"), judge, real="truth")
+    parts = {
+        "picture": torch.rand(2, 3, 64, 64),
+        "shown": torch.rand(2, 18, 64, 64),
+        "wanted": torch.rand(2, 18, 64, 64),
+    }
+    truth = torch.rand(2, 3, 64, 64)
+    shown, wanted = (Condition(structure=parts[side]) for side in ("shown", "wanted"))
+    batch = Batch(parts["picture"], shown, wanted, truth, truth)
+    inputs = discriminator_inputs(networks, frozenset({"real", "fake"}), batch, Translation(parts["picture"]))
+    beside = Condition(structure=torch.cat([parts[part] for part in channels], dim=1))
+    for critique, picture in ((inputs.real, truth), (inputs.fake, batch.image)):
+        assert critique is not None
+        for got, expected in zip(critique.scores, judge(picture, beside).scores, strict=True):
+            assert torch.equal(got, expected)

@@ -1,0 +1,77 @@
+"""GFLA's and PATN's recipes: the papers' numbers written out, and GFLA's stages."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from accelerate import Accelerator
+
+from geotrans.data.persons import example_deepfashion
+from geotrans.factory import create_recipe
+from geotrans.publishing import save_folder
+from geotrans.train.loop import Trainer
+from registry import GENERATORS
+from tests.tiny_recipes import tiny
+
+GFLA = ("gfla_fashion_256_deepfashion", "gfla_market_128_market1501")
+PATN = {"patn_fashion_256_deepfashion": (7, "lsgan", 1.0), "patn_market_128_market1501": (32, "vanilla", 10.0)}
+
+
+def weights(terms):
+    return {term.name: term.weight for term in terms}
+
+
+@pytest.mark.parametrize("name", GFLA)
+def test_gfla_in_numbers(name):
+    flow, whole = create_recipe(f"{name}_flow"), create_recipe(name)
+    assert weights(flow.g_losses) == {"flow_sampling": 20, "flow_affine": 0.01}
+    assert flow.discriminator is None
+    assert weights(whole.g_losses) == {
+        **{"rec_l1": 5, "adv_lsgan_g": 2, "perc_vgg19": 0.5, "style_vgg19": 500},
+        **{"flow_sampling": 5, "flow_affine": 0.0025},
+    }
+    assert weights(whole.d_losses) == {"adv_lsgan_d": 0.5}
+    assert whole.d_optim.lr == pytest.approx(0.1 * whole.g_optim.lr)
+    for recipe in (flow, whole):
+        assert (recipe.batch_size, recipe.g_optim.lr, recipe.g_optim.betas) == (8, 1e-4, (0.0, 0.999))
+        assert recipe.g_optim.decay_images == recipe.d_optim.decay_images == 0
+        kernels = tuple(size for size in GENERATORS.get(recipe.generator).factory().kernels if size)
+        (affine,) = (term for term in recipe.g_losses if term.name == "flow_affine")
+        assert affine.options["sizes"] == kernels
+        features = [term.options["feature"] for term in recipe.g_losses if "feature" in term.options]
+        assert set(features) == {"vgg19_plain"}
+        assert not recipe.dataset_options["flip"]
+    assert whole.start == f"local-dir:runs/{name}_flow/published/{flow.generator}.{flow.tag}"
+
+
+@pytest.mark.parametrize("name", PATN)
+def test_patn_in_numbers(name):
+    recipe, (batch, loss, near) = create_recipe(name), PATN[name]
+    assert weights(recipe.g_losses) == {f"adv_{loss}_g": 5, "rec_l1": near, "perc_vgg19": near}
+    assert weights(recipe.d_losses) == {f"adv_{loss}_d": 5}
+    assert (recipe.total_images, recipe.g_optim.decay_images, recipe.batch_size) == (2_800_000, 800_000, batch)
+    assert recipe.g_optim == recipe.d_optim
+    assert (recipe.g_optim.lr, recipe.g_optim.betas) == (2e-4, (0.5, 0.999))
+    assert recipe.dataset_options["pose"] == "points"
+
+
+def test_the_flow_stage_touches_the_flow_alone_and_the_next_starts_from_it(tmp_path):
+    data = tmp_path / "data"
+    example_deepfashion(data)
+    stage = Trainer(tiny(create_recipe("gfla_fashion_256_deepfashion_flow"), 3), Accelerator(cpu=True), data=data)
+    before = {key: value.clone() for key, value in stage.networks.generator.named_parameters()}
+    list(stage.run(3))
+    moved = {key for key, value in stage.networks.generator.named_parameters() if not torch.equal(value, before[key])}
+    assert moved
+    assert {key.partition(".")[0] for key in moved} == {"flow_net"}
+    assert not any(".visibilities." in key for key in moved)  # masks learn with the pictures
+    save_folder(stage.averaged, tmp_path / "flow", arch=stage.recipe.generator, tag=stage.recipe.tag)
+    recipe = replace(tiny(create_recipe("gfla_fashion_256_deepfashion"), 1), start=f"local-dir:{tmp_path / 'flow'}")
+    whole = Trainer(recipe, Accelerator(cpu=True), data=data)
+    learned = dict(stage.averaged.named_parameters())
+    assert all(torch.equal(value, learned[key]) for key, value in whole.networks.generator.named_parameters())
+    list(whole.run(1))
+    changed = {
+        key for key, value in whole.networks.generator.named_parameters() if not torch.equal(value, learned[key])
+    }
+    assert {key.partition(".")[0] for key in changed} == {"source", "target", "renderer", "flow_net"}
