@@ -1,7 +1,7 @@
 """Scores of sets of pictures against what one would run instead: Frechet distance, its memory, one pass for all.
 
-Distances go from features in memory to the number, moments included. The peers are pytorch-fid's own function and
-scipy's matrix root. Passes read two folders of drawn pictures; they need the weights of the FID network and of LPIPS
+Distances go from means and covariances in memory to the number, or from features. The peer is pytorch-fid's own
+function, which takes scipy's matrix root. Passes read two folders of drawn pictures; they need the weights of the FID network and of LPIPS
 (`geotrans download --with-metrics`), and are left out where these are missing.
 """
 
@@ -15,10 +15,10 @@ import tempfile
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stderr, redirect_stdout
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-import scipy.linalg
 import torch
 from interleaved import column, timed
 from torch import Tensor
@@ -72,44 +72,28 @@ def _set(features: Tensor) -> FeatureSet:
     return filled
 
 
-def _by_pytorch_fid(a: np.ndarray, b: np.ndarray) -> float:
-    from pytorch_fid.fid_score import calculate_frechet_distance
-
-    moments = [(x.mean(0), np.cov(x, rowvar=False)) for x in (a, b)]
-    return float(calculate_frechet_distance(*moments[0], *moments[1]))
-
-
-def _by_scipy(a: np.ndarray, b: np.ndarray) -> float:
-    (mean_a, cov_a), (mean_b, cov_b) = ((x.mean(0), np.cov(x, rowvar=False)) for x in (a, b))
-    root = scipy.linalg.sqrtm(cov_a @ cov_b).real
-    return float(((mean_a - mean_b) ** 2).sum() + np.trace(cov_a + cov_b - 2 * root))
+def _moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return features.mean(0), np.cov(features, rowvar=False)
 
 
 def _distances(options: argparse.Namespace) -> None:
+    from pytorch_fid.fid_score import calculate_frechet_distance
+
+    warnings.simplefilter("ignore")  # scipy's, about singular matrices
     for n in (500, 5000):
         a, b = _features(n, 1), _features(n, 2)
         x, y = (rows.double().numpy() for rows in (a, b))
+        moments, sets = (*_moments(x), *_moments(y)), (_set(a), _set(b))
         values: dict[str, float] = {}
-
-        def keep(name: str, run: Callable[[], float], into: dict[str, float] = values) -> Callable[[], None]:
-            def call() -> None:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # scipy's, about singular matrices
-                    into[name] = run()
-
-            return call
-
-        ways = {
-            "pytorch-fid": keep("pytorch-fid", lambda x=x, y=y: _by_pytorch_fid(x, y)),  # type: ignore[misc]
-            "scipy.linalg.sqrtm": keep("scipy.linalg.sqrtm", lambda x=x, y=y: _by_scipy(x, y)),  # type: ignore[misc]
-            "geotrans": keep("geotrans", lambda a=a, b=b: frechet_distance(_set(a), _set(b))),  # type: ignore[misc]
-            "geotrans with interval": keep(
-                "geotrans with interval",
-                lambda a=a, b=b: frechet_with_error(_set(a), _set(b))[0],  # type: ignore[misc]
-            ),
+        ways: dict[str, Callable[[], float]] = {
+            "pytorch-fid": partial(calculate_frechet_distance, *moments),
+            "geotrans": partial(frechet_distance, *sets),
+            "pytorch-fid, moments too": lambda x=x, y=y: calculate_frechet_distance(*_moments(x), *_moments(y)),  # type: ignore[misc]
+            "geotrans, moments too": lambda a=a, b=b: frechet_distance(_set(a), _set(b)),  # type: ignore[misc]
+            "geotrans, with interval": lambda sets=sets: frechet_with_error(*sets)[0],  # type: ignore[misc]
         }
-        print(f"\nFrechet distance of {n} and {n} features of {DIM}")
-        _table(ways, options)
+        print(f"\nFrechet distance of {n} and {n} features of {DIM}, from moments")
+        _table({name: lambda name=name, run=run: values.update({name: run()}) for name, run in ways.items()}, options)  # type: ignore[misc]
         print("  " + ", ".join(f"{name} {value:.8g}" for name, value in values.items()))
 
 

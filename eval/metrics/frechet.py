@@ -263,7 +263,8 @@ def _caution(feature: str, value: float, generated: FeatureSet, real: FeatureSet
         halved = [frechet_distance(*halves) for halves in zip(generated.halves(), real.halves(), strict=True)]
         half = sum(halved) / 2
         amount = "at least" if n < generated.dim else "about"
-        text += f", by {amount} {max(0.0, half - value):.3g} of {value:.3g}: half the images give {half:.3g}"
+        bias = min(max(0.0, half - value), value)
+        text += f", by {amount} {bias:.3g} of {value:.3g}: half the images give {half:.3g}"
     return f"{text}; compare it only at the same n"
 
 
