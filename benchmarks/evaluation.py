@@ -1,8 +1,8 @@
 """Scores of sets of pictures against what one would run instead: Frechet distance, its memory, one pass for all.
 
 Distances go from means and covariances in memory to the number, or from features. The peer is pytorch-fid's own
-function, which takes scipy's matrix root. Passes read two folders of drawn pictures; they need the weights of the FID network and of LPIPS
-(`geotrans download --with-metrics`), and are left out where these are missing.
+function, which takes scipy's matrix root. Passes read two folders of drawn pictures; they need the weights of the FID
+network and of LPIPS (`geotrans download --with-metrics`), and are left out where these are missing.
 """
 
 from __future__ import annotations
@@ -84,20 +84,19 @@ def _distances(options: argparse.Namespace) -> None:
         a, b = _features(n, 1), _features(n, 2)
         x, y = (rows.double().numpy() for rows in (a, b))
         moments, sets = (*_moments(x), *_moments(y)), (_set(a), _set(b))
-        values: dict[str, float] = {}
-        ways: dict[str, Callable[[], float]] = {
+        ways: dict[str, Callable[[], object]] = {
             "pytorch-fid": partial(calculate_frechet_distance, *moments),
             "geotrans": partial(frechet_distance, *sets),
             "pytorch-fid, moments too": lambda x=x, y=y: calculate_frechet_distance(*_moments(x), *_moments(y)),  # type: ignore[misc]
             "geotrans, moments too": lambda a=a, b=b: frechet_distance(_set(a), _set(b)),  # type: ignore[misc]
-            "geotrans, with interval": lambda sets=sets: frechet_with_error(*sets)[0],  # type: ignore[misc]
+            "geotrans, with interval": partial(frechet_with_error, *sets),
         }
         print(f"\nFrechet distance of {n} and {n} features of {DIM}, from moments")
-        _table({name: lambda name=name, run=run: values.update({name: run()}) for name, run in ways.items()}, options)  # type: ignore[misc]
-        print("  " + ", ".join(f"{name} {value:.8g}" for name, value in values.items()))
+        _table(ways, options)
+        print(f"  pytorch-fid {ways['pytorch-fid']():.8g}, geotrans {ways['geotrans']():.8g}")
 
 
-def _table(ways: Mapping[str, Callable[[], None]], options: argparse.Namespace) -> None:
+def _table(ways: Mapping[str, Callable[[], object]], options: argparse.Namespace) -> None:
     times = timed(ways, options.rounds, torch.device("cpu"))
     for name in times:
         print(f"  {name:26s}{column(times, name)}")
