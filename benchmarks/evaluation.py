@@ -23,7 +23,7 @@ import torch
 from interleaved import column, timed
 from torch import Tensor
 
-from eval.folders import evaluate_folders
+from eval.folders import FolderWork
 from eval.metrics.frechet import FeatureSet, frechet_distance, frechet_with_error
 from eval.networks import Networks
 from geotrans.data.synthface import synthface
@@ -152,7 +152,7 @@ def _passes(options: argparse.Namespace) -> None:
                 write_image(place / f"{i:03d}.png", picture)
 
         def score(*metrics: str) -> None:
-            evaluate_folders(made, real, metrics=metrics, networks=networks, progress=False)
+            FolderWork(made, real, metrics=metrics, networks=networks).board(progress=False)
 
         ways = {
             "one after the other": lambda: [score(name) for name in METRICS] and None,

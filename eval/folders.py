@@ -218,34 +218,6 @@ class FolderWork:
         )
 
 
-def evaluate_folders(
-    generated: str | Path,
-    reference: str | Path,
-    *,
-    source: str | Path | None = None,
-    protocol: Protocol | None = None,
-    metrics: Sequence[str] | None = None,
-    judges: Mapping[str, str] | None = None,
-    networks: Networks | None = None,
-    limit: int | None = None,
-    batch_size: int = 50,
-    progress: bool = True,
-) -> BoardResult:
-    """Score the pictures in `generated` against those in `reference`; arguments and errors as for `FolderWork`."""
-    work = FolderWork(
-        generated,
-        reference,
-        source=source,
-        protocol=protocol,
-        metrics=metrics,
-        judges=judges,
-        networks=networks,
-        limit=limit,
-        batch_size=batch_size,
-    )
-    return work.board(progress=progress)
-
-
 def batches(paths: Sequence[Path], size: int) -> Iterator[tuple[list[Path], Tensor]]:
     """Pictures in batches of at most `size`; a batch ends where the next picture has other measures."""
     kept: list[Path] = []

@@ -77,7 +77,7 @@ def column(panel: Tensor) -> Image.Image:
 def data_uri(image: Image.Image) -> str:
     """A picture as text that HTML can hold."""
     buffer = io.BytesIO()
-    image.save(buffer, format="png", optimize=True)
+    image.save(buffer, format="png")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 

@@ -14,7 +14,7 @@ import torch
 from eval.contestants import Contestant, contestant
 from eval.environment import package_versions
 from eval.evaluate import evaluate
-from eval.folders import by_stem, content_digest, evaluate_folders
+from eval.folders import FolderWork, by_stem, content_digest
 from eval.judges import judge_features
 from eval.networks import Networks, network_digest
 from eval.protocol import Protocol, open_dataset
@@ -212,7 +212,7 @@ def _folders_again(board: BoardResult, count: int, device: str) -> BoardResult:
     if not metrics:
         raise ValueError("distances between sets need all pictures; raise --samples")
     options, judges = board.protocol.dataset_options, board.protocol.judges
-    return evaluate_folders(
+    return FolderWork(
         row.name,
         options.get("root", ""),
         source=options.get("source"),
@@ -220,8 +220,7 @@ def _folders_again(board: BoardResult, count: int, device: str) -> BoardResult:
         judges=judges,
         networks=Networks(device, features=judge_features(judges, ConditionSpec())),
         limit=None if count == board.n else max(2, count),
-        progress=False,
-    )
+    ).board(progress=False)
 
 
 def _same_samples(where: str, stored: Row, again: Row, *, whole: bool) -> Iterator[Finding]:

@@ -13,7 +13,7 @@ from torch import Tensor
 import eval.run as command
 from eval import folders
 from eval.feature_store import FeatureStore
-from eval.folders import FolderWork, batches, evaluate_folders
+from eval.folders import FolderWork, batches
 from eval.metrics.frechet import FeatureSet, frechet_distance
 from eval.metrics.ssim import structural_similarity
 from eval.networks import Networks
@@ -46,7 +46,7 @@ def _fill(folder: Path, count: int, seed: int, *, suffix: str = ".png", sizes: t
 
 
 def _scores(made: Path, real: Path, **options: object) -> dict[str, float]:
-    board = evaluate_folders(made, real, networks=_networks(), progress=False, **options)  # type: ignore[arg-type]
+    board = FolderWork(made, real, networks=_networks(), **options).board(progress=False)  # type: ignore[arg-type]
     return {name: score.value for name, score in board.rows[0].scores.items()}
 
 
@@ -88,7 +88,7 @@ def test_a_batch_ends_where_the_size_changes(tmp_path: Path) -> None:
 
 def test_sets_may_differ_in_number_and_names(tmp_path: Path) -> None:
     made, real = _fill(tmp_path / "made", 5, 0), _fill(tmp_path / "real", 8, 1)
-    board = evaluate_folders(made, real, networks=_networks(), progress=False)
+    board = FolderWork(made, real, networks=_networks()).board(progress=False)
     assert set(board.rows[0].scores) == {"fid", "kid"}
     assert board.left_out["psnr"] == (f"3 of 8 files in {real} have no file of that name in {made}: 005, 006, 007")
 
@@ -170,12 +170,12 @@ def test_too_few_pictures_are_refused_before_any_is_read(tmp_path: Path) -> None
     made, real = _fill(tmp_path / "made", 1, 0), _fill(tmp_path / "real", 9, 1)
     networks = _networks_that_count(seen := [])
     with pytest.raises(ValueError, match="fid: it needs at least 2 pictures in each folder, got 1"):
-        evaluate_folders(made, real, metrics=["fid"], networks=networks, progress=False)
+        FolderWork(made, real, metrics=["fid"], networks=networks).board(progress=False)
     _fill(made, 4, 0)
-    board = evaluate_folders(made, real, metrics=None, networks=networks, progress=False)
+    board = FolderWork(made, real, metrics=None, networks=networks).board(progress=False)
     assert {"fid", "kid"} <= set(board.rows[0].scores)
     with pytest.raises(ValueError, match="recall: it needs at least 5 pictures in each folder, got 4"):
-        evaluate_folders(made, real, metrics=["recall"], networks=networks, progress=False)
+        FolderWork(made, real, metrics=["recall"], networks=networks).board(progress=False)
     assert sum(seen) == 13
 
 
@@ -192,8 +192,8 @@ def test_sources_and_a_judge_tell_whether_it_is_the_same_person(tmp_path: Path) 
     made, real, source = (_fill(tmp_path / name, 4, seed) for seed, name in enumerate(("made", "real", "in")))
     _fill(source, 5, 2)
     metrics = ["id_cosine", "edit_concentration", "psnr"]
-    options = {"metrics": metrics, "judges": {"identity": "inception_fid"}, "networks": _networks(), "progress": False}
-    row = evaluate_folders(made, real, source=source, **options).rows[0]  # type: ignore[arg-type]
+    options = {"metrics": metrics, "judges": {"identity": "inception_fid"}, "networks": _networks()}
+    row = FolderWork(made, real, source=source, **options).board(progress=False).rows[0]  # type: ignore[arg-type]
     a, b = (
         torch.stack([_feature(read_pixels(folder / f"{i:03d}.png", upright=False)[None])[0] for i in range(4)])
         for folder in (made, source)
@@ -201,11 +201,11 @@ def test_sources_and_a_judge_tell_whether_it_is_the_same_person(tmp_path: Path) 
     assert row.scores["id_cosine"].value == pytest.approx(float(torch.cosine_similarity(a, b).mean()))
     assert row.scores["edit_concentration"].n == 4
     assert "|net:inception_fid@" in row.signatures["id_cosine"]
-    other = evaluate_folders(made, real, source=made, **options).rows[0]  # type: ignore[arg-type]
+    other = FolderWork(made, real, source=made, **options).board(progress=False).rows[0]  # type: ignore[arg-type]
     assert other.scores["id_cosine"].value == pytest.approx(1)
     (source / "002.png").unlink()
     with pytest.raises(ValueError, match="the folder of sources has no file for 1 of 4: 002"):
-        evaluate_folders(made, real, source=source, **options)  # type: ignore[arg-type]
+        FolderWork(made, real, source=source, **options).board(progress=False)  # type: ignore[arg-type]
 
 
 def _networks_that_count(seen: list[int], store: Path | None = None) -> Networks:
@@ -228,7 +228,7 @@ def test_each_picture_is_read_and_embedded_once(tmp_path: Path, monkeypatch: pyt
     read: list[Path] = []
     monkeypatch.setattr(folders, "read_picture", lambda path, folder: read.append(path) or read_picture(path, folder))
     metrics = ["fid", "precision", "recall", "psnr", "ssim"]
-    evaluate_folders(made, real, metrics=metrics, networks=_networks_that_count(seen), progress=False, batch_size=3)
+    FolderWork(made, real, metrics=metrics, networks=_networks_that_count(seen), batch_size=3).board(progress=False)
     assert sorted(read) == sorted([*made.iterdir(), *real.iterdir()])
     assert sum(seen) == 14
 
@@ -239,39 +239,39 @@ def test_a_reference_is_embedded_in_the_first_run_only(tmp_path: Path) -> None:
     scores = []
     for _ in range(3):
         networks = _networks_that_count(seen, tmp_path / "kept")
-        board = evaluate_folders(made, real, metrics=["fid"], networks=networks, progress=False)
+        board = FolderWork(made, real, metrics=["fid"], networks=networks).board(progress=False)
         scores.append(board.rows[0].scores)
     assert seen == [7, 9, 7, 7]
     assert scores[0] == scores[1] == scores[2]
     Image.new("RGB", (18, 16)).save(real / "000.png")
     networks = _networks_that_count(seen, tmp_path / "kept")
-    other = evaluate_folders(made, real, metrics=["fid"], networks=networks, progress=False)
+    other = FolderWork(made, real, metrics=["fid"], networks=networks).board(progress=False)
     assert seen[4:] == [7, 9]  # it is known by what the files show, not by their names
     assert other.rows[0].scores["fid"].value != scores[0]["fid"].value
     for path in (tmp_path / "kept").rglob("*.safetensors"):
         path.write_bytes(b"broken")
-    assert evaluate_folders(made, real, metrics=["fid"], networks=networks, progress=False).rows == other.rows
+    assert FolderWork(made, real, metrics=["fid"], networks=networks).board(progress=False).rows == other.rows
 
 
 def test_a_folder_that_cannot_be_written_to_costs_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     made = _fill(tmp_path / "made", 3, 0)
     (tmp_path / "file").write_text("")
     networks = _networks_that_count([], tmp_path / "file")
-    board = evaluate_folders(made, made, metrics=["kid"], networks=networks, progress=False)
+    board = FolderWork(made, made, metrics=["kid"], networks=networks).board(progress=False)
     assert "kid" in board.rows[0].scores
     assert caplog.text.count("features are not kept for the next run") == 1
 
 
 def test_kid_stands_beside_every_fid(tmp_path: Path) -> None:
     made = _fill(tmp_path / "made", 3, 0)
-    board = evaluate_folders(made, made, metrics=["fid", "l1", "fid"], networks=_networks(), progress=False)
+    board = FolderWork(made, made, metrics=["fid", "l1", "fid"], networks=_networks()).board(progress=False)
     assert [metric.name for metric in board.metrics] == ["fid", "kid", "l1"]
 
 
 @pytest.mark.parametrize("metrics", [["kid"], ["kid", "psnr"]])
 def test_shares_of_a_team_make_the_whole(tmp_path: Path, metrics: list[str]) -> None:
     made, real = _fill(tmp_path / "made", 24, 0), _fill(tmp_path / "real", 24, 1)
-    whole = evaluate_folders(made, real, metrics=metrics, networks=_networks(), progress=False, batch_size=4)
+    whole = FolderWork(made, real, metrics=metrics, networks=_networks(), batch_size=4).board(progress=False)
 
     def work(seen: list[int]) -> FolderWork:
         networks = _networks_that_count(seen, tmp_path / "kept")
@@ -293,7 +293,7 @@ def test_shares_of_a_team_make_the_whole(tmp_path: Path, metrics: list[str]) -> 
 def test_other_references_of_the_same_names_do_not_compare(tmp_path: Path) -> None:
     made, real, other = (_fill(tmp_path / name, 3, seed) for seed, name in enumerate(("made", "real", "other")))
     first, second = (
-        evaluate_folders(made, folder, metrics=["psnr"], progress=False).rows[0].signatures["psnr"]
+        FolderWork(made, folder, metrics=["psnr"]).board(progress=False).rows[0].signatures["psnr"]
         for folder in (real, other)
     )
     assert [text.split()[0] for text in differences(first, second)] == ["pictures"]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from eval.folders import evaluate_folders
+from eval.folders import FolderWork
 from eval.reading import read_picture
 from geotrans import create_model, save_folder
 from geotrans.ops.images import write_image
@@ -145,10 +145,10 @@ def test_other_modes_are_read_as_the_colours_they_stand_for(mode: str, tmp_path:
     suffix = ".tiff" if mode == "CMYK" else ".png"
     (made / "1.png").unlink()
     odd.save(made / f"1{suffix}")
-    first = evaluate_folders(made, real, metrics=["psnr"], progress=False).rows[0].scores["psnr"]
+    first = FolderWork(made, real, metrics=["psnr"]).board(progress=False).rows[0].scores["psnr"]
     (made / f"1{suffix}").unlink()
     odd.convert("RGB").save(made / "1.png")
-    assert evaluate_folders(made, real, metrics=["psnr"], progress=False).rows[0].scores["psnr"] == first
+    assert FolderWork(made, real, metrics=["psnr"]).board(progress=False).rows[0].scores["psnr"] == first
 
 
 def test_a_link_within_the_folder_is_a_file(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from eval.folders import evaluate_folders
+from eval.folders import FolderWork
 from eval.metrics.frechet import FeatureSet, FrechetMetric, frechet_distance
 from eval.metrics.kid import KernelMetric
 from eval.metrics.precision_recall import CoverageMetric
@@ -115,7 +115,7 @@ def test_fid_of_folders_is_that_of_features(tmp_path: Path, monkeypatch: pytest.
         for path in part:
             shutil.copyfile(path, tmp_path / name / path.name)
     wanted = ("fid", "kid", "precision", "recall")
-    board = evaluate_folders(tmp_path / "made", tmp_path / "real", metrics=wanted, progress=False)
+    board = FolderWork(tmp_path / "made", tmp_path / "real", metrics=wanted).board(progress=False)
     a, b = (FeatureSet() for _ in names)
     for features, rows in zip((a, b), inception_features(), strict=True):
         features.add(rows)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from eval.folders import evaluate_folders
+from eval.folders import FolderWork
 from eval.metrics.action_units import intraclass_correlation
 from geotrans.data._face_motion import AUS
 
@@ -33,7 +33,7 @@ def _values(seed: int) -> np.ndarray:
 def test_scores_are_those_of_the_files(tmp_path: Path) -> None:
     a, b = _values(0), 0.8 * _values(0) + 0.2 * _values(1)
     made, real = _fill(tmp_path / "made", a), _fill(tmp_path / "real", b)
-    row = evaluate_folders(made, real, metrics=METRICS, progress=False, batch_size=5).rows[0]
+    row = FolderWork(made, real, metrics=METRICS, batch_size=5).board(progress=False).rows[0]
     assert row.scores["au_mae"].value == pytest.approx(np.abs(a - b).mean(), abs=1e-4)
     assert row.scores["au_icc"].value == pytest.approx(intraclass_correlation(a, b).mean(), abs=1e-3)
     assert set(row.scores["au_icc"].parts) == set(AUS)
@@ -45,10 +45,10 @@ def test_a_missing_file_is_named(side: str, tmp_path: Path) -> None:
     made, real = _fill(tmp_path / "made", _values(0)), _fill(tmp_path / "real", _values(1))
     (tmp_path / side / "03.csv").unlink()
     with pytest.raises(ValueError, match=rf"au_mae: .*{side}/03\.csv is missing: run OpenFace's FaceLandmarkImg"):
-        evaluate_folders(made, real, metrics=METRICS, progress=False)
+        FolderWork(made, real, metrics=METRICS).board(progress=False)
 
 
 def test_a_picture_without_a_face_is_an_error(tmp_path: Path) -> None:
     made, real = _fill(tmp_path / "made", _values(0), success=0), _fill(tmp_path / "real", _values(1))
     with pytest.raises(ValueError, match=r"made/00\.csv, line 2: OpenFace found no face"):
-        evaluate_folders(made, real, metrics=METRICS, progress=False)
+        FolderWork(made, real, metrics=METRICS).board(progress=False)

@@ -201,14 +201,15 @@ def test_memory_format_and_type_are_the_sources():
     torch.testing.assert_close(half.float(), plain, atol=0.01, rtol=0.01)
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("channels", [3, 80])
-def test_the_number_of_channels_chooses_the_way(channels, monkeypatch):
+def test_many_channels_side_by_side_are_fetched_as_rows(channels, layout, monkeypatch):
     monkeypatch.undo()
-    source, flow = noise(2, channels, 6, 5), from_pixels(2 * noise(2, 2, 6, 5))
+    source, flow = noise(2, channels, 6, 5).contiguous(memory_format=layout), from_pixels(2 * noise(2, 2, 6, 5))
     gathered = []
     monkeypatch.setattr("geotrans.ops.gather.gather", lambda *args: gathered.append(args) or source)
     bilinear(source, *positions(flow, source))
-    assert bool(gathered) == (channels >= 64)
+    assert bool(gathered) == (channels >= 64 and layout is torch.channels_last)
 
 
 def test_a_sample_does_not_depend_on_its_batch():
