@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from geotrans.ops.warp import check_flow, identity_grid, warp
 
-MANY = 64  # channels from which on rows of pixels, where they lie side by side, are fetched faster than planes of them
+MANY = 64  # channels from which on rows of pixels are fetched faster than planes of them
 
 
 def positions(flow: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
@@ -84,7 +84,7 @@ def gather(image: Tensor, rows: Tensor, columns: Tensor, weights: Tensor) -> Ten
 
 def bilinear(image: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """The image at positions (x, y), (B, H, W) each: (B, C, H, W). The pixels of `warp` with border padding."""
-    if image.shape[1] < MANY or not is_channels_last(image):
+    if not _by_rows(image):
         grid = identity_grid(*x.shape[1:], device=x.device, dtype=x.dtype).permute(0, 3, 1, 2)
         places = torch.stack([(2 * x + 1) / image.shape[3] - 1, (2 * y + 1) / image.shape[2] - 1], dim=1)
         return warp(image, places - grid, padding="border")
@@ -93,6 +93,11 @@ def bilinear(image: Tensor, x: Tensor, y: Tensor) -> Tensor:
     across, down = torch.stack([1 - right, right], dim=1), torch.stack([1 - below, below], dim=1)
     rows, columns = torch.stack([row, row + 1], dim=1), torch.stack([column, column + 1], dim=1)
     return gather(image, rows, columns, down[:, :, None] * across[:, None])
+
+
+def _by_rows(image: Tensor) -> bool:
+    """Whether rows of pixels are fetched faster than planes of them: they lie side by side, and are long."""
+    return image.shape[1] >= MANY and is_channels_last(image)
 
 
 def is_channels_last(image: Tensor) -> bool:
