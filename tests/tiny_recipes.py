@@ -29,12 +29,19 @@ _NETWORK = {
     "flow_width": 4,
     "flow_max_width": 8,
     "flow_layers": 3,
+    "flow_levels": 2,
+    "crop_scales": 0,
+    "latents": 1,
+    "growths": 1,
+    "units": 64,
+    "mask_units": 64,
 }
 _DATA = {"resolution": SIDE, "width": 24, "size": 16, "load": SIDE + 4, "passes": 2}
 _LOSSES: dict[str, dict[str, Any]] = {
     "flow_sampling": {"feature": "synthface_features", "layers": ("quarter", "half")},
     "id_cosine": {"feature": "synthface_identity"},
     "ms_ssim": {"window": 4, "scales": 1},
+    "nn_l1": {"feature": "synthface_features", "layers": ("half",)},
     "perc_vgg19": {"feature": "synthface_features", "layers": ("half",), "weights": None},
     "style_vgg19": {"feature": "synthface_features", "layers": ("half",)},
     "texture_gram": {"feature": "synthface_features"},

@@ -118,13 +118,18 @@ class Copies:
             raise ValueError(f"passes: expected at least 1, got {self.passes}")
 
     def __len__(self) -> int:
-        return self.pictures * self.passes * (2 if self.flip else 1)
+        return self.plain * (2 if self.flip else 1)
+
+    @property
+    def plain(self) -> int:
+        """How many indices there are before the mirror images."""
+        return self.pictures * self.passes
 
     def __getitem__(self, index: int) -> tuple[int, bool]:
         """The picture's number, and whether it is mirrored."""
         if not 0 <= index < len(self):
             raise IndexError(f"index {index} is outside the dataset's 0..{len(self) - 1}")
-        return index % self.pictures, index >= self.pictures * self.passes
+        return index % self.pictures, index >= self.plain
 
 
 @dataclass(frozen=True, slots=True)

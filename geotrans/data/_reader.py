@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -103,7 +103,7 @@ class Reader:
         """Training cuts its windows anywhere; the other splits show the whole picture."""
         return Framing(resolution, load if self.train else 0, fit, jitter=self.train)
 
-    def divided(self, inside: str = "", split: str = "") -> list[tuple[Path, str]]:
+    def divided(self, inside: str = "", split: str = "", whole: Callable[[str], str] = str) -> list[tuple[Path, str]]:
         """Pictures of the split in a folder, each with its path from there on: those in its folder train, val or test.
 
         Where there is only one of val and test, it stands for both. Where there is no folder train, the names are
@@ -112,6 +112,7 @@ class Reader:
         Args:
             inside: a folder inside the dataset's.
             split: another split than the reader's.
+            whole: from a picture's path to what it is of, all of whose pictures are held out together.
         """
         split = split or self.split
         base = self.place((inside,), f"folder {inside}") if inside else self.folder
@@ -121,8 +122,9 @@ class Reader:
                 raise FileNotFoundError(f"{self.dataset}: {base} has a folder train, but none of val and test")
             return [(path, name) for name, path in pictures_below(found[0]).items()]
         pictures = pictures_below(base)
-        held = set(cut(shuffled(list(pictures)), split, *shares(len(pictures))))
-        return [(path, name) for name, path in pictures.items() if name in held]
+        wholes = list(dict.fromkeys(whole(name) for name in pictures))
+        held = set(cut(shuffled(wholes), split, *shares(len(wholes))))
+        return [(path, name) for name, path in pictures.items() if whole(name) in held]
 
     def preferred(self, split: str = "") -> tuple[str, ...]:
         """Folders that stand for a split, the best first."""

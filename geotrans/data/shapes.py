@@ -12,14 +12,12 @@ import torch
 from torch import Tensor
 
 from geotrans.data._counter import keys, uniforms
-from geotrans.data.base import Dataset
+from geotrans.data._procedural import Procedural
 from geotrans.types import Condition, ConditionSpec, Sample
 from registry import register_dataset
 
-SPLITS = {"train": 20_000, "val": 2_000, "test": 2_000}
 SPEC = ConditionSpec(attributes=("circle",))
 
-_MIN_RESOLUTION = 16
 _DRAWS = 10
 _EQUAL_AREA = 2 / torch.pi**0.5  # radius of the circle that is as large as a square of half side 1
 _REACH = 2.2  # the motion ends at this many half sides from the centre
@@ -36,7 +34,7 @@ class _Scene:
     is_circle: Tensor
 
 
-class Shapes(Dataset):
+class Shapes(Procedural):
     """A square or a circle, and the other shape of the same centre, area and colours.
 
     Convention:
@@ -47,26 +45,13 @@ class Shapes(Dataset):
 
     spec = SPEC
 
-    def __init__(self, split: str, resolution: int, seed: int, size: int | None) -> None:
-        self.split = split
-        self.resolution = resolution
-        self.seed = seed
-        self.size = SPLITS[split] if size is None else size
-
-    def __len__(self) -> int:
-        return self.size
-
     def batch(self, indices: Sequence[int]) -> Sample:
         """The samples at `indices`.
 
         Raises:
             IndexError: an index is negative or not below the dataset's length.
         """
-        outside = [index for index in indices if not 0 <= index < self.size]
-        if outside:
-            raise IndexError(f"index {outside[0]} is outside the dataset's 0..{self.size - 1}")
-        counters = torch.tensor(list(indices), dtype=torch.int64) | list(SPLITS).index(self.split) << 28
-        scene = _scene(uniforms(keys(self.seed, 16, counters), _DRAWS))
+        scene = _scene(uniforms(keys(self.seed, 16, self.numbers(indices)), _DRAWS))
         x, y = _offsets(scene, self.resolution)
         flow = _flow(scene, x, y)
         circle = scene.is_circle[:, :, 0]
@@ -77,7 +62,7 @@ class Shapes(Dataset):
             truth=_picture(scene, x, y, 1 - scene.is_circle, self.resolution),
             flow=flow,
             visible=torch.ones_like(flow[:, :1]),
-            id=tuple(f"shapes-{self.split}-{i:06d}" for i in indices),
+            id=self.names(indices),
         )
 
 
@@ -94,13 +79,7 @@ def shapes(split: str = "train", resolution: int = 64, seed: int = 0, size: int 
     Raises:
         ValueError: an unknown split, or a resolution or size that is too small.
     """
-    if split not in SPLITS:
-        raise ValueError(f"shapes: expected split to be one of {', '.join(SPLITS)}, got {split!r}")
-    if resolution < _MIN_RESOLUTION:
-        raise ValueError(f"shapes: expected a resolution of {_MIN_RESOLUTION} or more, got {resolution}")
-    if size is not None and not 0 < size < 1 << 28:
-        raise ValueError(f"shapes: expected a size between 1 and {(1 << 28) - 1}, got {size}")
-    return Shapes(split, resolution, seed, size)
+    return Shapes("shapes", split, resolution, seed, size)
 
 
 def _scene(draws: Tensor) -> _Scene:

@@ -13,11 +13,10 @@ from geotrans.data._face_identity import IDENTITY_DRAWS, SCENE_DRAWS, take
 from geotrans.data._face_modality import MODALITIES
 from geotrans.data._face_motion import ATTRIBUTES, AUS, Expression
 from geotrans.data._face_pair import EMOTIONS, State, draw_pair
-from geotrans.data.base import Dataset
+from geotrans.data._procedural import Procedural
 from geotrans.types import ConditionSpec, Sample, cat
 from registry import register_dataset
 
-SPLITS = {"train": 20_000, "val": 2_000, "test": 2_000}
 TASKS = ("attributes", "aus", "emotion", "modality")
 SPEC = ConditionSpec(attributes=ATTRIBUTES, aus=AUS, emotion=EMOTIONS, modality=MODALITIES, landmarks=True)
 
@@ -26,7 +25,6 @@ _DOMAINS: dict[str, tuple[tuple[str, ...], ...]] = {
     "modality": tuple((first, second) for first in MODALITIES for second in MODALITIES if first != second),
 }
 _IMAGES_PER_IDENTITY = 4
-_MIN_RESOLUTION = 16
 _CHUNK = 16  # pictures drawn together; more no longer fit the cache
 
 # AU sets of the emotions after EMFACS and the Radboud Faces Database (Langner et al., Cognition and Emotion, 2010).
@@ -53,7 +51,7 @@ def _emotion_table() -> Tensor:
 EMOTION_TABLE = _emotion_table()
 
 
-class SynthFace(Dataset):
+class SynthFace(Procedural):
     """Drawn faces in pairs: a picture, and the same face and scene under another condition.
 
     Four images an identity; no identity is in two splits. What is at an index depends on (`split`, `seed`, `task`) and
@@ -70,16 +68,9 @@ class SynthFace(Dataset):
     def __init__(
         self, split: str, resolution: int, seed: int, task: str, size: int | None, domains: tuple[str, ...] = ()
     ) -> None:
-        self.split = split
-        self.resolution = resolution
-        self.seed = seed
+        super().__init__("synthface", split, resolution, seed, size)
         self.task = task
         self.domains = domains
-        self.size = SPLITS[split] if size is None else size
-        self._split = list(SPLITS).index(split) << 28
-
-    def __len__(self) -> int:
-        return self.size
 
     def batch(self, indices: Sequence[int]) -> Sample:
         """The samples at `indices`.
@@ -87,11 +78,7 @@ class SynthFace(Dataset):
         Raises:
             IndexError: an index is negative or not below the dataset's length.
         """
-        outside = [index for index in indices if not 0 <= index < self.size]
-        if outside:
-            raise IndexError(f"index {outside[0]} is outside the dataset's 0..{self.size - 1}")
-        index = torch.tensor(list(indices), dtype=torch.int64)
-        who, pair = self.identity(indices), self._split | index
+        who, pair = self.identity(indices), self.numbers(indices)
         person = uniforms(keys(self.seed, 1, who), IDENTITY_DRAWS)
         scene = uniforms(keys(self.seed, 2, pair), SCENE_DRAWS)
         choice = uniforms(keys(self.seed, 3, pair), 64)
@@ -99,12 +86,11 @@ class SynthFace(Dataset):
         if self.domains:
             _fix(choice, self.task, *self.domains)
         source, target = _STATES[self.task](choice, habits)
-        names = tuple(f"synthface-{self.split}-{i:06d}" for i in index.tolist())
-        return _sample(person, scene, source, target, self.resolution, names)
+        return _sample(person, scene, source, target, self.resolution, self.names(indices))
 
     def identity(self, indices: Sequence[int]) -> Tensor:
         """Who is at `indices`: (B,) int64, one number an identity, and no number in two splits."""
-        return self._split | torch.tensor(list(indices), dtype=torch.int64) // _IMAGES_PER_IDENTITY
+        return self.numbers(indices, _IMAGES_PER_IDENTITY)
 
 
 @register_dataset("Drawn faces with true motion: attributes, action units, emotions, modalities", "Apache-2.0")
@@ -130,14 +116,8 @@ def synthface(
     Raises:
         ValueError: an unknown split, task or modality, or a resolution or size that is too small.
     """
-    if split not in SPLITS:
-        raise ValueError(f"synthface: expected split to be one of {', '.join(SPLITS)}, got {split!r}")
     if task not in TASKS:
         raise ValueError(f"synthface: expected task to be one of {', '.join(TASKS)}, got {task!r}")
-    if resolution < _MIN_RESOLUTION:
-        raise ValueError(f"synthface: expected a resolution of {_MIN_RESOLUTION} or more, got {resolution}")
-    if size is not None and not 0 < size < 1 << 28:
-        raise ValueError(f"synthface: expected a size between 1 and {(1 << 28) - 1}, got {size}")
     known = _DOMAINS.get(task, ())
     if domains and tuple(domains) not in known:
         pairs = ", ".join("/".join(pair) for pair in known) or "none"

@@ -12,8 +12,9 @@ from geotrans.data._counter import keys, uniforms
 from geotrans.data._face_identity import IDENTITY_DRAWS, SCENE_DRAWS
 from geotrans.data._face_motion import AUS
 from geotrans.data._face_pair import EMOTIONS, State, draw_shots
+from geotrans.data._procedural import SPLITS
 from geotrans.data.base import Dataset
-from geotrans.data.synthface import SPLITS, acted, au_state, felt, nearest_emotion, resting
+from geotrans.data.synthface import acted, au_state, felt, nearest_emotion, resting
 from geotrans.ops.face_structure import CHANNELS, face_structure
 from geotrans.types import Condition, ConditionSpec, Sample, cat
 from registry import register_dataset

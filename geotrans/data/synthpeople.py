@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from geotrans.data._counter import keys, uniforms
@@ -13,21 +12,19 @@ from geotrans.data._people_body import PERSON_DRAWS, make_person
 from geotrans.data._people_pair import Person, draw_pair
 from geotrans.data._people_pose import PLACE_DRAWS, POSE_DRAWS, Pose, make_pose
 from geotrans.data._people_scene import SCENE_DRAWS, make_scene
-from geotrans.data.base import Dataset
+from geotrans.data._procedural import Procedural
 from geotrans.types import ConditionSpec, Sample, cat
 from registry import register_dataset
 
-SPLITS = {"train": 20_000, "val": 2_000, "test": 2_000}
 JOINTS = 18
 SPEC = ConditionSpec(structure=JOINTS)
 
 _IMAGES_PER_IDENTITY = 4
-_MIN_RESOLUTION = 16
 _CHUNK = 16  # pictures drawn together; more no longer fit the cache
 _WHO, _SCENE, _PLACE, _SOURCE, _TARGET = range(32, 37)  # streams of random numbers
 
 
-class SynthPeople(Dataset):
+class SynthPeople(Procedural):
     """A drawn person in a scene, and the same person in the same clothes and scene in another pose.
 
     Four samples an identity, each in another scene; no identity is in two splits. What is at an index depends on
@@ -43,16 +40,6 @@ class SynthPeople(Dataset):
 
     spec = SPEC
 
-    def __init__(self, split: str, resolution: int, seed: int, size: int | None) -> None:
-        self.split = split
-        self.resolution = resolution
-        self.seed = seed
-        self.size = SPLITS[split] if size is None else size
-        self._split = list(SPLITS).index(split) << 28
-
-    def __len__(self) -> int:
-        return self.size
-
     def batch(self, indices: Sequence[int]) -> Sample:
         """The samples at `indices`.
 
@@ -60,8 +47,8 @@ class SynthPeople(Dataset):
             IndexError: an index is negative or not below the dataset's length.
         """
         person, source, target = self._drawn(indices)
-        scene = uniforms(keys(self.seed, _SCENE, self._pair(indices)), SCENE_DRAWS)
-        names = tuple(f"synthpeople-{self.split}-{index:06d}" for index in indices)
+        scene = uniforms(keys(self.seed, _SCENE, self.numbers(indices)), SCENE_DRAWS)
+        names = self.names(indices)
         parts = []
         for start in range(0, len(names), _CHUNK):
             rows = slice(start, start + _CHUNK)
@@ -81,16 +68,10 @@ class SynthPeople(Dataset):
 
     def identity(self, indices: Sequence[int]) -> Tensor:
         """Who is at `indices`: (B,) int64, one number an identity, and no number in two splits."""
-        return self._split | torch.tensor(list(indices), dtype=torch.int64) // _IMAGES_PER_IDENTITY
-
-    def _pair(self, indices: Sequence[int]) -> Tensor:
-        return self._split | torch.tensor(list(indices), dtype=torch.int64)
+        return self.numbers(indices, _IMAGES_PER_IDENTITY)
 
     def _drawn(self, indices: Sequence[int]) -> tuple[Person, Pose, Pose]:
-        outside = [index for index in indices if not 0 <= index < self.size]
-        if outside:
-            raise IndexError(f"index {outside[0]} is outside the dataset's 0..{self.size - 1}")
-        pair = self._pair(indices)
+        pair = self.numbers(indices)
         body, look = make_person(uniforms(keys(self.seed, _WHO, self.identity(indices)), PERSON_DRAWS))
         place = uniforms(keys(self.seed, _PLACE, pair), PLACE_DRAWS)
         source, target = (
@@ -112,10 +93,4 @@ def synthpeople(split: str = "train", resolution: int = 64, seed: int = 0, size:
     Raises:
         ValueError: an unknown split, or a resolution or size that is too small.
     """
-    if split not in SPLITS:
-        raise ValueError(f"synthpeople: expected split to be one of {', '.join(SPLITS)}, got {split!r}")
-    if resolution < _MIN_RESOLUTION:
-        raise ValueError(f"synthpeople: expected a resolution of {_MIN_RESOLUTION} or more, got {resolution}")
-    if size is not None and not 0 < size < 1 << 28:
-        raise ValueError(f"synthpeople: expected a size between 1 and {(1 << 28) - 1}, got {size}")
-    return SynthPeople(split, resolution, seed, size)
+    return SynthPeople("synthpeople", split, resolution, seed, size)

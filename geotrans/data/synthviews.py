@@ -13,14 +13,13 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from geotrans.data._counter import keys, uniforms
+from geotrans.data._procedural import Procedural
 from geotrans.data._view_camera import AZIMUTHS, ELEVATIONS, make_camera
 from geotrans.data._view_car import CAR_DRAWS, SHAPES, Car, make_car
 from geotrans.data._view_pair import draw_views
-from geotrans.data.base import Dataset
 from geotrans.types import Condition, ConditionSpec, Sample, cat
 from registry import register_dataset
 
-SPLITS = {"train": 20_000, "val": 2_000, "test": 2_000}
 DECORATIONS = ("sign", "two_tone", "stripes", "band", "roundel", "glazed")
 SPEC = ConditionSpec(
     attributes=(*SHAPES, *DECORATIONS),
@@ -29,11 +28,10 @@ SPEC = ConditionSpec(
 
 _VIEWS = len(AZIMUTHS) * len(ELEVATIONS)
 _IMAGES_PER_IDENTITY = 4
-_MIN_RESOLUTION = 16
 _CHUNK = 16  # cars drawn together; more no longer fit the cache
 
 
-class SynthViews(Dataset):
+class SynthViews(Procedural):
     """Toy cars in pairs: a picture from one side, and the same car from any other of the 54.
 
     Four pairs a car; no car is in two splits. What is at an index depends on (`split`, `seed`) and the index alone: not
@@ -49,42 +47,29 @@ class SynthViews(Dataset):
 
     spec = SPEC
 
-    def __init__(self, split: str, resolution: int, seed: int, size: int | None) -> None:
-        self.split = split
-        self.resolution = resolution
-        self.seed = seed
-        self.size = SPLITS[split] if size is None else size
-        self._split = list(SPLITS).index(split) << 28
-
-    def __len__(self) -> int:
-        return self.size
-
     def batch(self, indices: Sequence[int]) -> Sample:
         """The samples at `indices`.
 
         Raises:
             IndexError: an index is negative or not below the dataset's length.
         """
-        outside = [index for index in indices if not 0 <= index < self.size]
-        if outside:
-            raise IndexError(f"index {outside[0]} is outside the dataset's 0..{self.size - 1}")
         return cat([self._chunk(indices[start : start + _CHUNK]) for start in range(0, len(indices), _CHUNK)])
 
     def identity(self, indices: Sequence[int]) -> Tensor:
         """Which car is at `indices`: (B,) int64, one number a car, and no number in two splits."""
-        return self._split | torch.tensor(list(indices), dtype=torch.int64) // _IMAGES_PER_IDENTITY
+        return self.numbers(indices, _IMAGES_PER_IDENTITY)
 
     def _chunk(self, indices: Sequence[int]) -> Sample:
-        pair = self._split | torch.tensor(list(indices), dtype=torch.int64)
         car = make_car(uniforms(keys(self.seed, 32, self.identity(indices)), CAR_DRAWS))
-        draws = uniforms(keys(self.seed, 33, pair), 6)
+        draws = uniforms(keys(self.seed, 33, self.numbers(indices)), 6)
         source = (draws[:, 0] * _VIEWS).long()
         target = (source + 1 + (draws[:, 1] * (_VIEWS - 1)).long()) % _VIEWS
         tint = 0.88 + 0.06 * draws[:, 2:3] + 0.04 * (draws[:, 3:6] - 0.5)
         cameras = [make_camera(view % len(AZIMUTHS), view // len(AZIMUTHS)) for view in (source, target)]
         image, truth, flow, visible = draw_views(car, cameras[0], cameras[1], tint, self.resolution)
-        names = tuple(f"synthviews-{self.split}-{index:06d}" for index in indices)
-        return Sample(image, _condition(car, source), _condition(car, target), truth, flow, visible, names)
+        return Sample(
+            image, _condition(car, source), _condition(car, target), truth, flow, visible, self.names(indices)
+        )
 
 
 @register_dataset("Toy cars from 54 sides, with true motion and visibility", "Apache-2.0")
@@ -100,13 +85,7 @@ def synthviews(split: str = "train", resolution: int = 64, seed: int = 0, size: 
     Raises:
         ValueError: an unknown split, or a resolution or size that is too small.
     """
-    if split not in SPLITS:
-        raise ValueError(f"synthviews: expected split to be one of {', '.join(SPLITS)}, got {split!r}")
-    if resolution < _MIN_RESOLUTION:
-        raise ValueError(f"synthviews: expected a resolution of {_MIN_RESOLUTION} or more, got {resolution}")
-    if size is not None and not 0 < size < 1 << 28:
-        raise ValueError(f"synthviews: expected a size between 1 and {(1 << 28) - 1}, got {size}")
-    return SynthViews(split, resolution, seed, size)
+    return SynthViews("synthviews", split, resolution, seed, size)
 
 
 def _condition(car: Car, view: Tensor) -> Condition:

@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -86,6 +87,10 @@ class Trunk(Model):
         embedding: Tensor = self.embed(self.stages(x).flatten(1))
         return embedding
 
+    def features(self, image: Tensor) -> Tensor:
+        """The penultimate layer (B, embedding) of (B, 3, H, W) in [-1, 1]."""
+        return F.relu(self.embedding(image))
+
     def maps(self, image: Tensor, layers: Sequence[str] | None = None) -> tuple[Tensor, ...]:
         """What the residual stages see, (B, C, h, w) each, of (B, 3, H, W) in [-1, 1]; another size is resized first.
 
@@ -114,10 +119,6 @@ class Judge(Trunk):
         self.heads = nn.Linear(cfg.embedding, cfg.condition.size)
         nn.init.normal_(self.heads.weight, std=0.01)
 
-    def features(self, image: Tensor) -> Tensor:
-        """The penultimate layer (B, embedding) of (B, 3, H, W) in [-1, 1]."""
-        return F.relu(self.embedding(image))
-
     def forward(self, image: Tensor) -> Condition:
         """What `cfg.condition` names: logits for attributes, emotion and modality; values for aus."""
         condition: Condition = self.cfg.condition.split(self.heads(self.features(image)))
@@ -132,24 +133,41 @@ class IdentityJudge(Trunk):
         return F.normalize(self.embedding(image))
 
 
-class JudgeFeature(nn.Module):
-    """One part of what a judge reads, as a feature: uint8 (B, 3, H, W) -> float32 (B, D), frozen.
+class TrunkFeature(nn.Module, Generic[J]):
+    """What a judge tells as a feature: uint8 (B, 3, H, W) -> float32 (B, D), frozen.
 
     For losses, `embed` does the same to float images and lets gradients through; so does `maps`, see `Trunk.maps`.
-
-    Args:
-        part: a field of `Condition` (probabilities; AU values in [0, 1]), or `features`.
     """
 
-    def __init__(self, judge: Judge, part: str) -> None:
+    def __init__(self, judge: J) -> None:
         super().__init__()
-        self.judge, self.part = judge, part
+        self.judge = judge
         self.eval().requires_grad_(False)
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
         """(B, D) of uint8 (B, 3, H, W)."""
         return self.embed(from_uint8(images))
+
+    @abstractmethod
+    def embed(self, image: Tensor) -> Tensor:
+        """(B, D) of (B, 3, H, W) in [-1, 1]."""
+
+    def maps(self, image: Tensor, layers: Sequence[str] | None = None) -> tuple[Tensor, ...]:
+        """Inner layers, see `Trunk.maps`."""
+        return self.judge.maps(image, layers)
+
+
+class JudgeFeature(TrunkFeature[Judge]):
+    """One part of what a judge reads.
+
+    Args:
+        part: a field of `Condition` (probabilities; AU values in [0, 1]), or `features`.
+    """
+
+    def __init__(self, judge: Judge, part: str) -> None:
+        super().__init__(judge)
+        self.part = part
 
     def embed(self, image: Tensor) -> Tensor:
         """(B, D) of (B, 3, H, W) in [-1, 1]."""
@@ -160,35 +178,14 @@ class JudgeFeature(nn.Module):
             return value.clamp(0, 1)
         return value.sigmoid() if self.part == "attributes" else value.softmax(1)
 
-    def maps(self, image: Tensor, layers: Sequence[str] | None = None) -> tuple[Tensor, ...]:
-        """Inner layers, see `Trunk.maps`."""
-        return self.judge.maps(image, layers)
 
-
-class IdentityFeature(nn.Module):
-    """An identity judge as a feature: uint8 (B, 3, H, W) -> unit vectors (B, D), frozen.
-
-    For losses, `embed` does the same to float images and lets gradients through; so does `maps`, see `Trunk.maps`.
-    """
-
-    def __init__(self, judge: IdentityJudge) -> None:
-        super().__init__()
-        self.judge = judge
-        self.eval().requires_grad_(False)
-
-    @torch.no_grad()
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, D) of uint8 (B, 3, H, W)."""
-        return self.embed(from_uint8(images))
+class IdentityFeature(TrunkFeature[IdentityJudge]):
+    """An identity judge's unit vectors (B, D)."""
 
     def embed(self, image: Tensor) -> Tensor:
         """(B, D) of (B, 3, H, W) in [-1, 1]."""
         vectors: Tensor = self.judge(image)
         return vectors
-
-    def maps(self, image: Tensor, layers: Sequence[str] | None = None) -> tuple[Tensor, ...]:
-        """Inner layers, see `Trunk.maps`."""
-        return self.judge.maps(image, layers)
 
 
 def load_judge(cls: type[J], folder: str | Path, sha256: str | None = None) -> J:

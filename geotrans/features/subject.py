@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from geotrans.features.judge import LICENCE, PINS, JudgeConfig, Trunk, bundled_judge
-from geotrans.ops.images import from_uint8
+from geotrans.features.judge import LICENCE, PINS, JudgeConfig, Trunk, TrunkFeature, bundled_judge
 from registry import register_feature
 
 
@@ -39,10 +37,6 @@ class SubjectJudge(Trunk):
         self.heads = nn.Linear(cfg.embedding, cfg.condition.size + 2 * cfg.joints)
         nn.init.normal_(self.heads.weight, std=0.01)
 
-    def features(self, image: Tensor) -> Tensor:
-        """The penultimate layer (B, embedding) of (B, 3, H, W) in [-1, 1]."""
-        return F.relu(self.embedding(image))
-
     def forward(self, image: Tensor) -> Tensor:
         """(B, identity + columns) of (B, 3, H, W) in [-1, 1]: a unit vector; then the condition's columns as logits and
         values, and the joints' (x, y) in [-1, 1]."""
@@ -54,24 +48,16 @@ class SubjectJudge(Trunk):
         return out[:, : self.cfg.identity], out[:, self.cfg.identity :]
 
 
-class SubjectFeature(nn.Module):
-    """One part of what a judge of subjects tells, as a feature: uint8 (B, 3, H, W) -> float32 (B, D), frozen.
-
-    For losses, `embed` does the same to float images and lets gradients through; so does `maps`, see `Trunk.maps`.
+class SubjectFeature(TrunkFeature[SubjectJudge]):
+    """One part of what a judge of subjects tells.
 
     Args:
         part: `identity` (unit vectors), `features`, or `joints` (x, y of each in turn, in [-1, 1]).
     """
 
     def __init__(self, judge: SubjectJudge, part: str) -> None:
-        super().__init__()
-        self.judge, self.part = judge, part
-        self.eval().requires_grad_(False)
-
-    @torch.no_grad()
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, D) of uint8 (B, 3, H, W)."""
-        return self.embed(from_uint8(images))
+        super().__init__(judge)
+        self.part = part
 
     def embed(self, image: Tensor) -> Tensor:
         """(B, D) of (B, 3, H, W) in [-1, 1]."""
@@ -79,10 +65,6 @@ class SubjectFeature(nn.Module):
             return self.judge.features(image)
         who, read = self.judge.split(self.judge(image))
         return who if self.part == "identity" else read[:, read.shape[1] - 2 * self.judge.cfg.joints :]
-
-    def maps(self, image: Tensor, layers: Sequence[str] | None = None) -> tuple[Tensor, ...]:
-        """Inner layers, see `Trunk.maps`."""
-        return self.judge.maps(image, layers)
 
 
 @register_feature(dim=64, licence=LICENCE, sha256=PINS["judge_synthpeople_64"])

@@ -72,7 +72,12 @@ def flow_sampling(
 
 
 def sampling_correctness(source: Tensor, target: Tensor, flow: Tensor, *, sampling: Sampling = "gaussian") -> Tensor:
-    """The loss at one scale, (B,).
+    """The loss at one scale, (B,): the mean of `place_correctness` over places."""
+    return per_sample(place_correctness(source, target, flow, sampling=sampling))
+
+
+def place_correctness(source: Tensor, target: Tensor, flow: Tensor, *, sampling: Sampling = "gaussian") -> Tensor:
+    """exp(-similarity / best similarity) - 1/e at every place of the target, (B, H, W); masked means are made of it.
 
     Args:
         source: (B, C, H, W) features of the source.
@@ -84,7 +89,7 @@ def sampling_correctness(source: Tensor, target: Tensor, flow: Tensor, *, sampli
     if flow.shape[2:] != source.shape[2:]:
         flow = F.interpolate(flow, source.shape[2:], mode="nearest")
     found = F.cosine_similarity(_sampled(source, flow, sampling), target, dim=1, eps=EPSILON)
-    return per_sample(torch.exp(-found / (best_similarity(source, target) + EPSILON))) - math.exp(-1)
+    return torch.exp(-found / (best_similarity(source, target) + EPSILON)) - math.exp(-1)
 
 
 def best_similarity(source: Tensor, target: Tensor) -> Tensor:

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Literal, NamedTuple, cast, get_args
+from typing import Literal, NamedTuple, TypeVar, cast, get_args
 
 import torch
 from torch import Tensor, nn
 
 from geotrans.base import Generator
 from geotrans.layers.attention import BilinearSampling, GlobalAttention, LocalAttention
-from geotrans.layers.convert import build, count, drop_stale, shape_of
+from geotrans.layers.convert import build, count, drop_stale, shape_of, undo_spectral_norm
 from geotrans.layers.preactivation import DecoderBlock, EdgeConv, FeatureEncoder, PreResBlock, initialise
 from geotrans.ops.attention import Scale
 from geotrans.ops.condition import structure_pair
@@ -28,6 +28,7 @@ from registry import register_generator
 PAPER = "https://arxiv.org/abs/2003.00696"
 Sampling = Literal["attention", "bilinear", "global", "none"]
 POSE = ConditionSpec(structure=18, needs_source=True)  # a heat-map for each of OpenPose's 18 joints
+_TRANSPOSED = r"(target\.decoder\d+\.1|flow\w*\.decoder\d+)\.(model\.5|shortcut\.0)\."  # official names
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,9 @@ class GFLAConfig:
     sampling: Sampling = "attention"
     attention_scale: Scale = "mean"
     condition: ConditionSpec = POSE
+
+
+C = TypeVar("C", bound=GFLAConfig)
 
 
 class Motion(NamedTuple):
@@ -273,38 +277,62 @@ def convert_gfla(state: Mapping[str, Tensor], *, resolution: int = 256) -> GFLA:
     Raises:
         ValueError: keys or shapes are not those of the official code.
     """
-    state = _without_twins(drop_stale(state))
-    widths = {part: _widths(state, part) for part in ("source", "flow_net")}
-    layers, flow_layers = len(widths["source"]), len(widths["flow_net"])
-    sizes = [
-        shape_of(state, key, 4)[2] if (key := f"target.attn{i}.fully_connect_layer.0.weight") in state else 0
-        for i in range(layers)
-    ]
-    cfg = GFLAConfig(
-        resolution=resolution,
-        width=widths["source"][0],
-        max_width=max(widths["source"]),
-        layers=layers,
-        blocks=count(state, r"target\.decoder0\.0\.model\.(\d+)\."),
-        flow_width=widths["flow_net"][0],
-        flow_max_width=max(widths["flow_net"]),
-        flow_layers=flow_layers,
-        kernels=tuple(sizes[: max((i + 1 for i, size in enumerate(sizes) if size), default=0)]),
-        condition=replace(POSE, structure=shape_of(state, "target.block0.model.0.weight", 1)[0]),
-    )
-    return build(GFLA, cfg, state, _rules(cfg))
+    state = official_state(state)
+    poses = shape_of(state, "target.block0.model.0.weight", 1)[0]
+    cfg = sized(GFLAConfig(resolution=resolution, condition=replace(POSE, structure=poses)), state)
+    rules = {
+        **encoder_rules("source", "source", cfg.layers),
+        **encoder_rules("target", "target", cfg.layers),
+        **flow_rules("flow_net", "flow_net", cfg),
+        **renderer_rules(cfg),
+    }
+    return build(GFLA, cfg, state, rules)
 
 
-def _without_twins(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Without the second name of layers that the official code holds twice."""
-    kept = dict(state)
-    for key in state:
+def official_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The numbers of an official generator, without the second name of layers that the official code holds twice.
+
+    Weights under spectral norm, an option of that code, become what they are outside training.
+
+    Raises:
+        ValueError: an entry holds no finite numbers, or what is held twice differs.
+    """
+    kept = drop_stale(undo_spectral_norm(state, _TRANSPOSED))
+    for key in list(kept):
         twin = key.replace(".conv1.", ".model.2.")
-        if twin != key and twin in state:
-            if not torch.equal(state[key], state[twin]):
+        if twin != key and twin in kept:
+            if not torch.equal(kept[key], kept[twin]):
                 raise ValueError(f"{key} and {twin} differ; in the official code they are the same tensor")
             del kept[key]
     return kept
+
+
+def sized(
+    cfg: C, state: Mapping[str, Tensor], *, source: str = "source", flow: str = "flow_net", attention: str = "attn"
+) -> C:
+    """A config with the sizes that the shapes of an official generator tell.
+
+    Args:
+        source: the official name of an encoder of pictures.
+        flow: of a flow estimator.
+        attention: of the attention layers, before the number of the stage.
+    """
+    widths, flow_widths = _widths(state, source), _widths(state, flow)
+    sizes = [
+        shape_of(state, key, 4)[2] if (key := f"target.{attention}{i}.fully_connect_layer.0.weight") in state else 0
+        for i in range(len(widths))
+    ]
+    return replace(
+        cfg,
+        width=widths[0],
+        max_width=max(widths),
+        layers=len(widths),
+        blocks=count(state, r"target\.decoder0\.0\.model\.(\d+)\."),
+        flow_width=flow_widths[0],
+        flow_max_width=max(flow_widths),
+        flow_layers=len(flow_widths),
+        kernels=tuple(sizes[: max((i + 1 for i, size in enumerate(sizes) if size), default=0)]),
+    )
 
 
 def _widths(state: Mapping[str, Tensor], part: str) -> list[int]:
@@ -313,36 +341,45 @@ def _widths(state: Mapping[str, Tensor], part: str) -> list[int]:
     return [shape_of(state, f"{block}.model.5.weight", 4)[0] for block in blocks]
 
 
-def _rules(cfg: GFLAConfig) -> dict[str, str]:
-    rules: dict[str, str] = {}
-    for official, ours, layers in (
-        ("source", "source", cfg.layers),
-        ("target", "target", cfg.layers),
-        ("flow_net", "flow_net.encoder", cfg.flow_layers),
-    ):
-        rules[f"{official}.block0.model"] = f"{ours}.0"
-        rules |= {f"{official}.encoder{i}.model": f"{ours}.{i + 1}" for i in range(layers - 1)}
-    for stage in range(cfg.layers):
-        official, ours = f"target.decoder{stage}", f"renderer.stages.{stage}"
-        rules |= {f"{official}.0.model.{b}.model": f"{ours}.{b}.main" for b in range(cfg.blocks)}
-        rules |= _decoder(f"{official}.1", f"{ours}.{cfg.blocks}")
-        attention = f"target.attn{stage}.fully_connect_layer"
-        rules |= {f"{attention}.0": f"renderer.samplers.{stage}.0.patch"}
-        rules |= {f"{attention}.2": f"renderer.samplers.{stage}.0.kernel"}
-    rules["target.outconv.model.2"] = "renderer.output.1"
-    heads = [stage for stage, size in enumerate(cfg.kernels) if size]
+def encoder_rules(official: str, ours: str, layers: int) -> dict[str, str]:
+    """Official prefix -> ours, for an encoder of so many blocks."""
+    later = {f"{official}.encoder{i}.model": f"{ours}.{i + 1}" for i in range(layers - 1)}
+    return {f"{official}.block0.model": f"{ours}.0", **later}
+
+
+def decoder_rules(official: str, ours: str) -> dict[str, str]:
+    """Official prefix -> ours, for a residual block that doubles the size."""
+    return {f"{official}.model": f"{ours}.main", f"{official}.shortcut.0": f"{ours}.shortcut"}
+
+
+def flow_rules(official: str, ours: str, cfg: GFLAConfig) -> dict[str, str]:
+    """Official prefix -> ours, for a flow estimator."""
+    rules = encoder_rules(official, f"{ours}.encoder", cfg.flow_layers)
     for decoder in range(cfg.flow_layers):
-        rules |= _decoder(f"flow_net.decoder{decoder}", f"flow_net.decoders.{decoder}")
-        rules[f"flow_net.jump{decoder}.model.2"] = f"flow_net.jumps.{decoder}.1"
-    for scale, stage in enumerate(heads):
+        rules |= decoder_rules(f"{official}.decoder{decoder}", f"{ours}.decoders.{decoder}")
+        rules[f"{official}.jump{decoder}.model.2"] = f"{ours}.jumps.{decoder}.1"
+    for scale, stage in enumerate(stage for stage, size in enumerate(cfg.kernels) if size):
         decoder = stage + cfg.flow_layers - 1 - cfg.layers
-        rules[f"flow_net.output{decoder}"] = f"flow_net.flows.{scale}"
-        rules[f"flow_net.mask{decoder}.0"] = f"flow_net.visibilities.{scale}"
+        rules[f"{official}.output{decoder}"] = f"{ours}.flows.{scale}"
+        rules[f"{official}.mask{decoder}.0"] = f"{ours}.visibilities.{scale}"
     return rules
 
 
-def _decoder(official: str, ours: str) -> dict[str, str]:
-    return {f"{official}.model": f"{ours}.main", f"{official}.shortcut.0": f"{ours}.shortcut"}
+def renderer_rules(cfg: GFLAConfig, attentions: Sequence[str] = ("attn",)) -> dict[str, str]:
+    """Official prefix -> ours, for the decoder that paints.
+
+    Args:
+        attentions: the official name of each reference's attention layers, before the number of the stage.
+    """
+    rules = {"target.outconv.model.2": "renderer.output.1"}
+    for stage in range(cfg.layers):
+        official, ours = f"target.decoder{stage}", f"renderer.stages.{stage}"
+        rules |= {f"{official}.0.model.{b}.model": f"{ours}.{b}.main" for b in range(cfg.blocks)}
+        rules |= decoder_rules(f"{official}.1", f"{ours}.{cfg.blocks}")
+        for reference, name in enumerate(attentions):
+            layers, sampler = f"target.{name}{stage}.fully_connect_layer", f"renderer.samplers.{stage}.{reference}"
+            rules |= {f"{layers}.0": f"{sampler}.patch", f"{layers}.2": f"{sampler}.kernel"}
+    return rules
 
 
 @register_generator(GFLA)
@@ -377,9 +414,19 @@ def gfla_bisample_256() -> GFLAConfig:
 
 @register_generator(GFLA)
 def gfla_64() -> GFLAConfig:
-    """A small GFLA for the built-in benchmark: local attention at a quarter and at half of the size."""
+    """A small GFLA for the built-in benchmark: local attention at a quarter and at half of the size.
+
+    What is attended to keeps its size: divided by that of a kernel, it takes a short training too long to be noticed.
+    """
     return GFLAConfig(
-        resolution=64, width=24, layers=2, kernels=(3, 3), flow_width=16, flow_max_width=64, flow_layers=4
+        resolution=64,
+        width=24,
+        layers=2,
+        flow_width=16,
+        flow_max_width=64,
+        flow_layers=4,
+        kernels=(3, 3),
+        attention_scale="sum",
     )
 
 

@@ -6,14 +6,29 @@ Differences from the paper: none known; the text leaves the networks out, and si
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from geotrans.base import Generator
+from geotrans.layers.convert import build, shape_of
 from geotrans.layers.preactivation import FeatureEncoder, initialise
-from geotrans.models.gfla import PAPER, FlowEstimator, GFLAConfig, Motion, Renderer, check_sides, paint
+from geotrans.models.gfla import (
+    PAPER,
+    FlowEstimator,
+    GFLAConfig,
+    Motion,
+    Renderer,
+    check_sides,
+    encoder_rules,
+    flow_rules,
+    official_state,
+    paint,
+    renderer_rules,
+    sized,
+)
 from geotrans.ops.condition import structure_map
 from geotrans.types import Condition, ConditionSpec, Translation
 from registry import register_generator
@@ -108,6 +123,31 @@ def _restored(painted: Tensor, picture: Tensor) -> Tensor:
     """`painted`, from -1 to 1, as that many spreads of the picture's colours around their means."""
     spread, mean = torch.std_mean(picture, dim=(2, 3), keepdim=True)
     return (mean + SPREADS * spread * painted).clamp(-1, 1)
+
+
+def convert_gfla_video(state: Mapping[str, Tensor], *, resolution: int = 256) -> GFLAVideo:
+    """An official generator of clips (`*_net_G.pth`, faces or dance). Sizes are read off the shapes.
+
+    Args:
+        resolution: the height that it was trained at.
+
+    Raises:
+        ValueError: keys or shapes are not those of the official code.
+    """
+    state = official_state(state)
+    shared = any(key.startswith("flow_net.") for key in state)
+    flows = ["flow_net"] if shared else ["flow_net_previous", "flow_net_reference"]
+    sources = ["source_previous", "source_reference"]
+    structure = shape_of(state, "target.block0.model.0.weight", 1)[0]
+    condition = replace(FACE if shared else BODY, structure=structure)
+    cfg = GFLAVideoConfig(resolution=resolution, shared_flow=shared, condition=condition)
+    cfg = sized(cfg, state, source=sources[0], flow=flows[0], attention="attn_p")
+    rules = {**encoder_rules("target", "target", cfg.layers), **renderer_rules(cfg, ("attn_p", "attn_r"))}
+    for number, source in enumerate(sources):
+        rules |= encoder_rules(source, f"sources.{number}", cfg.layers)
+    for number, flow in enumerate(flows):
+        rules |= flow_rules(flow, f"flow_nets.{number}", cfg)
+    return build(GFLAVideo, cfg, state, rules)
 
 
 @register_generator(GFLAVideo)

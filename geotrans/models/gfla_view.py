@@ -7,14 +7,29 @@ With `view_maps`, of which the small model makes use, views are laid out as maps
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from geotrans.base import Generator
+from geotrans.layers.convert import build, shape_of
 from geotrans.layers.preactivation import DecoderBlock, FeatureEncoder, initialise
-from geotrans.models.gfla import PAPER, FlowEstimator, GFLAConfig, Renderer, check_sides, paint
+from geotrans.models.gfla import (
+    PAPER,
+    FlowEstimator,
+    GFLAConfig,
+    Renderer,
+    check_sides,
+    decoder_rules,
+    encoder_rules,
+    flow_rules,
+    official_state,
+    paint,
+    renderer_rules,
+    sized,
+)
 from geotrans.types import Condition, ConditionSpec, Translation
 from registry import register_generator
 
@@ -91,6 +106,31 @@ class _Maps(nn.Module):
     def forward(self, view: Tensor, height: int, width: int) -> Tensor:
         maps: Tensor = self.maps(view).view(len(view), -1, self.side, self.side)
         return maps if (height, width) == (self.side, self.side) else F.interpolate(maps, (height, width))
+
+
+def convert_gfla_view(state: Mapping[str, Tensor], *, resolution: int = 256) -> GFLAView:
+    """An official generator of views (`*_net_G.pth`, ShapeNet's cars or chairs). Sizes are read off the shapes.
+
+    Args:
+        resolution: the height that it was trained at.
+
+    Raises:
+        ValueError: keys or shapes are not those of the official code, or views have other columns than ShapeNet's.
+    """
+    state = official_state(state)
+    cfg = sized(GFLAViewConfig(resolution=resolution), state)
+    columns = shape_of(state, "target.block0.model.0.weight", 1)[0]
+    if columns != VIEWS.size:
+        raise ValueError(f"target.block0 reads {columns} columns; expected {VIEWS.size}: 18 azimuths and 3 elevations")
+    rules = {
+        **encoder_rules("source", "source", cfg.layers),
+        **flow_rules("flow_net", "flow_net", cfg),
+        **decoder_rules("flow_net.cat.model.0", "flow_net.join"),
+        **renderer_rules(cfg),
+    }
+    for block in range(cfg.flow_layers - cfg.layers):
+        rules |= decoder_rules(f"target.block{block}", f"target.{block}")
+    return build(GFLAView, cfg, state, rules)
 
 
 @register_generator(GFLAView)

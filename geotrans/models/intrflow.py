@@ -3,7 +3,7 @@
 Paper: Li et al., "Dense Intrinsic Appearance Flow for Human Pose Transfer", CVPR 2019.
 Differences from the paper: the flow is not tied to a body model's, which its data sets must provide; where features are
 small, the visibility of a place is the share of its pixels; the blend of moved and painted pixels is part of the
-network, and gradients go through all of it.
+network, and gradients go through all of it; initialisation is PyTorch's, whose weights are smaller than He's.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ class IntrFlowConfig:
     flow_levels: strided convolutions of the flow net's U, which begins at half of the size.
     auxiliary: channels of further maps that are painted beside the picture.
     blend: pixels moved along the flow replace painted ones, by a mask of a net of its own.
+    black: what cannot be seen in the source is black among them, as in the authors' code.
     """
 
     resolution: int = 256
@@ -60,6 +61,7 @@ class IntrFlowConfig:
     auxiliary: tuple[int, ...] = ()
     blend: bool = True
     condition: ConditionSpec = POSE
+    black: bool = True
 
 
 class IntrFlow(Generator):
@@ -96,6 +98,8 @@ class IntrFlow(Generator):
         painted, warped = self.head(features).tanh(), warp(image, flow)
         mask = torch.ones_like(image[:, :1])
         if self.cfg.blend:
+            if self.cfg.black:
+                warped = torch.where(seen[:, :1] > 0, warped, -1.0)
             mask = 1 - self.mask(torch.cat([warped, painted, seen[:, :1], shown, wanted], dim=1)).sigmoid()
         residual = painted - warped
         parts = {"painted": painted, "visibility": logits}
@@ -314,12 +318,12 @@ def convert_intrflow(state: Mapping[str, Tensor], *, resolution: int = 256) -> I
         shape_of(state, f"flow.unet_block{'.submodule' * level}.down.{min(level, 1)}.weight", 4)[0]
         for level in range(levels)
     ]
-    widths = [shape_of(state, f"generator.encp_{scale}_res_0.conv.0.weight", 4)[0] for scale in range(scales)]
+    smaller = [shape_of(state, f"generator.encp_{scale}_downsample.1.weight", 4)[0] for scale in range(scales)]
     auxiliary = count(state, r"generator\.dec_aux_output_(\d+)\.")
     cfg = IntrFlowConfig(
         resolution=resolution,
         width=first[0],
-        max_width=max(widths),
+        max_width=max(first[0], *smaller),
         scales=scales,
         warped_scales=count(state, r"generator\.enca_(\d+)_vis"),
         blocks=count(state, r"generator\.encp_0_res_(\d+)\."),
@@ -404,7 +408,15 @@ def intrflow_market_128() -> IntrFlowConfig:
 def intrflow_64() -> IntrFlowConfig:
     """A small Intrinsic Flow for the built-in benchmark."""
     return IntrFlowConfig(
-        resolution=64, width=16, max_width=64, scales=5, warped_scales=3, flow_width=8, flow_max_width=64, flow_levels=4
+        resolution=64,
+        width=16,
+        max_width=64,
+        scales=5,
+        warped_scales=3,
+        flow_width=8,
+        flow_max_width=64,
+        flow_levels=4,
+        black=False,
     )
 
 

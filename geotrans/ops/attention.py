@@ -75,11 +75,11 @@ def content_sample(source: Tensor, flow: Tensor, kernels: Tensor, *, scale: Scal
     column, right = split(x, source.shape[3], size)
     row, below = split(y, source.shape[2], size)
     weights = kernels.to(torch.promote_types(kernels.dtype, x.dtype)).reshape(len(x), size, size, *x.shape[1:])
+    weights = weights / size**2 if scale == "mean" else weights
     weights = _interpolate(weights, below, 1)
     weights = _interpolate(weights, right, 2)  # (B, size + 1, size + 1, H, W)
     taps = torch.arange(size + 1, device=flow.device)[:, None, None] - size // 2
-    sums = gather(source, row[:, None] + taps, column[:, None] + taps, weights)
-    return sums / size**2 if scale == "mean" else sums
+    return gather(source, row[:, None] + taps, column[:, None] + taps, weights)
 
 
 def flowed_convolution(source: Tensor, flow: Tensor, weight: Tensor) -> Tensor:

@@ -47,7 +47,7 @@ P-h drawn landmarks: test_ops_landmarks.py test_one_channel_between_minus_one_an
 GFLA
 G-a shapes of flows and masks: test_models_gfla.py test_shapes_at_256_pixels, test_shapes_for_market
 G-b patches: test_ops_attention.py test_zero_flow_reads_whole_pixels, test_blocks_are_what_the_definition_says,
-    test_far_outside_lies_the_edge
+    test_far_outside_lies_the_edge; test_ops_definitions.py
 G-c kernels as maps: test_ops_attention.py test_kernels_lie_in_a_patch_row_by_row
 G-d a constant: test_ops_attention.py test_a_constant_becomes_its_share_of_the_patch
 G-e Gaussian resampling: test_ops_resample.py test_gaussian_keeps_constants_and_blurs
@@ -62,7 +62,8 @@ G-k kernels add up to 1: test_models_gfla.py test_kernels_add_up_to_one_and_mask
 G-l maps of joints: test_ops_poses.py test_gaussians_peak_at_their_joint_and_missing_joints_are_zero
 
 Baselines
-B-a official weights give official outputs: test_convert_golden.py; at other sizes: test_convert_star.py, and
+B-a official weights give official outputs: test_convert_golden.py; as older versions of PyTorch wrote them:
+    test_convert_old.py; at other sizes: test_convert_star.py, and
     test_other_sizes_convert_and_compute_the_same of each test_models_*.py
 B-b image pool: test_train_pool.py test_pool_reproduces_the_official_code
 B-c StarGAN's targets: test_data_pairs.py test_stargan_s_targets_keep_hair_colours_exclusive

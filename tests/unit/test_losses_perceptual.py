@@ -42,7 +42,7 @@ def test_gfla_content_and_style_and_their_gradients(golden):
     case.close("gram_y_relu2_2", gram(fed["y_relu2_2"]))
     (content + style).backward()
     for layer in ("relu2_2", "relu5_2", "relu3_1"):
-        torch.testing.assert_close(fed[f"x_{layer}"].grad, case.outputs[f"d_x_{layer}"], atol=1e-8, rtol=1e-3)
+        torch.testing.assert_close(fed[f"x_{layer}"].grad, case.outputs[f"d_x_{layer}"], atol=1e-7, rtol=1e-4)
 
 
 def test_values_by_hand():

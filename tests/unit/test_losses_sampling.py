@@ -1,7 +1,5 @@
 """The losses that teach a flow without pictures: against the official code, an explicit fit, and each other."""
 
-import math
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -9,7 +7,7 @@ import torch.nn.functional as F
 from geotrans import Condition, create_loss, create_model
 from geotrans.losses.affine import affine_residual
 from geotrans.losses.base import LossInputs
-from geotrans.losses.sampling import best_similarity, sampling_correctness
+from geotrans.losses.sampling import best_similarity, place_correctness, sampling_correctness
 from geotrans.ops.flow import from_pixels
 from geotrans.ops.resample import resample_gaussian
 from geotrans.ops.warp import from_corner_units, warp
@@ -51,15 +49,53 @@ def test_affine_residual_is_that_of_a_fit_to_every_patch(size):
     design = torch.stack([rows.flatten(), columns.flatten(), torch.ones(size * size).double()], dim=1)
     fit = design @ torch.linalg.lstsq(design.expand(2, 2, -1, -1), patches).solution
     expected = (patches - fit).square().sum(2).sum(1).mean(1)
-    torch.testing.assert_close(affine_residual(from_pixels(pixels), size), expected)
+    torch.testing.assert_close(affine_residual(from_pixels(pixels), size), expected, atol=1e-8, rtol=1e-8)
 
 
-def test_affine_flows_cost_nothing_however_large():
+@pytest.mark.parametrize("size", [2, 3, 5, 6])
+def test_in_the_papers_direction_the_targets_places_are_fitted(size):
+    """Eq. 4 to 6, patch by patch: T = A S, where S are the source's places and T the target's."""
+    pixels, residuals = 2 * noise(2, 2, 7, 8), []
+    rows, columns = torch.meshgrid(torch.arange(7.0).double(), torch.arange(8.0).double(), indexing="ij")
+    lattice = torch.stack([columns, rows]).expand(2, -1, -1, -1)
+    for row in range(7 - size + 1):
+        for column in range(8 - size + 1):
+            window = (..., slice(row, row + size), slice(column, column + size))
+            target, moved = (x[window].flatten(2).mT for x in (lattice, lattice + pixels))
+            source = torch.cat([moved, torch.ones_like(moved[..., :1])], dim=2)
+            left = target - source @ torch.linalg.lstsq(source, target).solution
+            residuals.append(left.square().sum((1, 2)))
+    ours = affine_residual(from_pixels(pixels), size, direction="paper")
+    torch.testing.assert_close(ours, torch.stack(residuals).mean(0), atol=1e-8, rtol=1e-8)
+    loss = create_loss("flow_affine", sizes=(size,), direction="paper")
+    assert torch.equal(loss(inputs(from_pixels(pixels))), ours)
+
+
+@pytest.mark.parametrize("direction", ["code", "paper"])
+def test_affine_gradcheck(direction):
+    flow = noise(1, 2, 5, 4).requires_grad_()
+    assert torch.autograd.gradcheck(lambda f: affine_residual(f, 3, direction=direction), (flow,))
+
+
+def test_where_all_flows_meet_the_target_is_all_that_is_left():
+    """The map is then not determined, and the gradient still finite."""
+    rows, columns = torch.meshgrid(torch.arange(6.0), torch.arange(6.0), indexing="ij")
+    flow = from_pixels(-torch.stack([columns, rows])[None]).requires_grad_()
+    value = affine_residual(flow, 3, direction="paper")
+    torch.testing.assert_close(value, torch.tensor([12.0]))
+    value.sum().backward()
+    assert flow.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("direction", ["code", "paper"])
+def test_affine_flows_cost_nothing_however_large(direction):
     rows, columns = torch.meshgrid(torch.arange(12.0), torch.arange(9.0), indexing="ij")
     pixels = torch.stack([3 * columns - 40 * rows + 100, 0.5 * rows - 7 * columns])[None]
-    assert affine_residual(from_pixels(pixels), 5).abs().max() < 1e-6
+    assert affine_residual(from_pixels(pixels), 5, direction=direction).abs().max() < 1e-6
+    exact = affine_residual(from_pixels(pixels.double()), 5, direction=direction)
+    assert exact.abs().max() < 1e-8
     bent = pixels + torch.stack([rows**2, torch.zeros(12, 9)])
-    assert affine_residual(from_pixels(bent), 5).min() > 1
+    assert affine_residual(from_pixels(bent), 5, direction=direction).min() > (1 if direction == "code" else 1e-3)
 
 
 def test_affine_sizes_belong_to_the_finest_flows():
@@ -85,6 +121,8 @@ def test_affine_says_what_does_not_fit(options, flows, message):
         create_loss("flow_affine", **options)(inputs(*[noise(1, 2, 6, 6) for _ in range(flows)]))
     with pytest.raises(ValueError, match=r"sizes: expected numbers of at least 2, got \(1, 3\)"):
         create_loss("flow_affine", sizes=(1, 3))
+    with pytest.raises(ValueError, match="direction: expected one of code, paper, got 'back'"):
+        create_loss("flow_affine", direction="back")
 
 
 @pytest.mark.parametrize("path", PUBLISHED)
@@ -125,12 +163,10 @@ def test_official_samples_and_small_flows(golden, path):
 
 @pytest.mark.parametrize("path", PUBLISHED)
 def test_official_masks_are_weights_of_places(golden, path):
-    """Masked means are not among the library's losses; with every place by itself they come out all the same."""
     case = golden("op_gfla_sampling_correctness")
     source, target = case.inputs["source_relu3_1"], case.inputs["target_relu3_1"]
     flow, mask = from_pixels(case.inputs["flow_relu3_1"]), case.inputs["mask"]
-    sample = resample_gaussian(source, flow) if path == "gauss" else warp(source, from_corner_units(flow))
-    terms = torch.exp(-F.cosine_similarity(sample, target) / best_similarity(source, target)) - math.exp(-1)
+    terms = place_correctness(source, target, flow, sampling=PUBLISHED[path])
     case.close(f"masked_{path}", (mask[:, 0] * terms).sum() / mask.sum())
 
 

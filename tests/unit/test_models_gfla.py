@@ -8,7 +8,14 @@ from torch import nn
 
 from geotrans import Condition, create_discriminator, create_model
 from geotrans.layers.attention import BilinearSampling, GlobalAttention, LocalAttention
-from geotrans.models.gfla import GFLA, GFLAConfig, _rules, convert_gfla
+from geotrans.models.gfla import (
+    GFLA,
+    GFLAConfig,
+    convert_gfla,
+    encoder_rules,
+    flow_rules,
+    renderer_rules,
+)
 from geotrans.models.gfla_d import SpectralConv, convert_gfla_discriminator
 from geotrans.ops.flow import resize
 from geotrans.ops.warp import warp
@@ -168,7 +175,7 @@ def test_global_attention_is_a_softmax_over_all_places():
 
 def test_attended_features_keep_their_size_if_wanted():
     image, poses = picture(), (maps(18), maps(18))
-    mean = create_model("gfla_64")
+    mean = create_model("gfla_64", attention_scale="mean")
     total = create_model("gfla_64", attention_scale="sum")
     total.load_state_dict(mean.state_dict())
     attended = [model(image, *poses).intermediates["attended_0"] for model in (mean, total)]
@@ -213,7 +220,10 @@ def test_an_unknown_sampling_is_named():
 
 def official(model):
     """The state of a model under the official names, layers that the official code holds twice included."""
-    back = {ours: theirs for theirs, ours in _rules(model.cfg).items()}
+    rules = flow_rules("flow_net", "flow_net", model.cfg) | renderer_rules(model.cfg)
+    for part in ("source", "target"):
+        rules |= encoder_rules(part, part, model.cfg.layers)
+    back = {ours: theirs for theirs, ours in rules.items()}
     state = {}
     for key, value in model.state_dict().items():
         prefix = max((p for p in back if key.startswith(f"{p}.")), key=len)

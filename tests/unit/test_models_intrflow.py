@@ -5,7 +5,12 @@ import torch
 import torch.nn.functional as F
 
 from geotrans import Condition, convert, create_model, save_folder
-from geotrans.models.intrflow import convert_intrflow, convert_intrflow_discriminator
+from geotrans.models.intrflow import (
+    _flow_rules,
+    _generator_rules,
+    convert_intrflow,
+    convert_intrflow_discriminator,
+)
 from geotrans.ops.flow import from_pixels, to_pixels
 from geotrans.ops.warp import warp
 
@@ -56,6 +61,29 @@ def test_networks_reproduce_the_official_code(golden, tmp_path, way):
     case.close("warped_image", warp(image, flow))
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"width": 4, "max_width": 64, "scales": 4, "warped_scales": 3},  # no size is as wide as that
+        {"width": 4, "max_width": 10, "scales": 3, "warped_scales": 2, "blocks": 1, "flow_max_width": 500},
+        {"width": 4, "max_width": 4, "scales": 5, "warped_scales": 5, "flow_max_width": 6, "auxiliary": (1, 7)},
+        {"width": 5, "scales": 1, "warped_scales": 1, "blocks": 3, "flow_levels": 2},
+    ],
+)
+@torch.no_grad()
+def test_other_sizes_convert_and_compute_the_same(options):
+    model = create_model("intrflow_64", blend=False, **{"flow_width": 4, **options}).eval()
+    back = {ours: theirs for theirs, ours in (_flow_rules(model.cfg) | _generator_rules(model.cfg)).items()}
+    state = {}
+    for key, value in model.state_dict().items():
+        prefix = max((p for p in back if key.startswith(f"{p}.")), key=len)
+        state[f"{back[prefix]}{key.removeprefix(prefix)}"] = value
+    twins = {key.replace("encp_", "enca_"): value for key, value in state.items() if "_downsample" in key}
+    args = picture(), maps(), maps()
+    again = convert_intrflow({**state, **twins}, resolution=64).eval()
+    assert torch.equal(again(*args).image, model(*args).image)
+
+
 @torch.no_grad()
 def test_pixels_that_can_be_seen_may_be_kept():
     model = create_model("intrflow_64", width=4, flow_width=4)
@@ -67,6 +95,19 @@ def test_pixels_that_can_be_seen_may_be_kept():
     assert 0 < out.mask.min() < out.mask.max() < 1
     plain = create_model("intrflow_64", width=4, flow_width=4, blend=False)
     assert (plain(image, target, source).mask == 1).all()
+
+
+@torch.no_grad()
+def test_what_is_hidden_is_black_among_the_moved_pixels():
+    model = create_model("intrflow_64", width=4, flow_width=4, black=True)
+    image = picture() * 0.5
+    out = model(image, maps(), maps())
+    seen = out.intermediates["visibility"].argmax(1, keepdim=True) == 0
+    assert 0 < seen.float().mean() < 1
+    assert torch.equal(out.warped, torch.where(seen, warp(image, out.flow), -torch.ones(())))
+    torch.testing.assert_close(out.image, out.warped + out.mask * out.residual)
+    assert create_model("intrflow_fashion_256", width=4, flow_width=4).cfg.black
+    assert create_model("intrflow_market_128", width=4, flow_width=4).cfg.black
 
 
 @torch.no_grad()

@@ -37,6 +37,16 @@ def test_both_poses_matter_and_any_multiple_of_four_will_do():
     assert (model(image, target, maps(18, 36, 20)).image - plain).abs().max() > 1e-3
 
 
+def test_weights_start_as_in_the_official_code():
+    """N(0, 0.02) for the generator, PyTorch's own start for the discriminators."""
+    model = create_model("patn_fashion_256", width=16, blocks=2)
+    judge = create_discriminator("patn_pose_d_256", width=16)
+    for layer in (model.image_encoder[2][0], model.blocks[1].pose[2], model.decoder[0][0]):
+        assert layer.weight.std().item() == pytest.approx(0.02, rel=0.05)
+    weight = judge.encoder[2][0].weight
+    assert weight.std().item() == pytest.approx((3 * weight[0].numel()) ** -0.5, rel=0.05)
+
+
 def test_dropout_is_off_outside_training():
     model, args = create_model("patn_64", width=4), (picture(), maps(18), maps(18))
     assert torch.equal(model(*args).image, model(*args).image)

@@ -1,4 +1,4 @@
-"""GFLA's and PATN's recipes: the papers' numbers written out, and GFLA's stages."""
+"""Recipes of the pose family, of clips and of views: the papers' numbers written out, and their stages."""
 
 from dataclasses import replace
 
@@ -13,7 +13,12 @@ from geotrans.train.loop import Trainer
 from registry import GENERATORS
 from tests.tiny_recipes import tiny
 
-GFLA = ("gfla_fashion_256_deepfashion", "gfla_market_128_market1501")
+GFLA = ("gfla_fashion_256_deepfashion", "gfla_market_128_market1501", "gfla_view_256_shapenet_views")
+CLIPS = {"gfla_face_256_faceforensics": 16, "gfla_dance_256_iper": 20}
+STAGES = {
+    "intrflow_fashion_256_deepfashion": "intrflow_fashion_256_deepfashion_flow",
+    "vunet_fashion_256_deepfashion": "vunet_fashion_256_deepfashion_free",
+}
 PATN = {"patn_fashion_256_deepfashion": (7, "lsgan", 1.0), "patn_market_128_market1501": (32, "vanilla", 10.0)}
 
 
@@ -53,6 +58,58 @@ def test_patn_in_numbers(name):
     assert recipe.g_optim == recipe.d_optim
     assert (recipe.g_optim.lr, recipe.g_optim.betas) == (2e-4, (0.5, 0.999))
     assert recipe.dataset_options["pose"] == "points"
+
+
+@pytest.mark.parametrize("name", CLIPS)
+def test_gfla_for_clips_in_numbers(name):
+    recipe = create_recipe(name)
+    assert weights(recipe.g_losses) == {
+        **{"rec_l1": 5, "adv_lsgan_g": pytest.approx(2 / 6), "perc_vgg19": 0.5, "style_vgg19": 500},
+        **{"flow_sampling": 5, "flow_affine": 0.0025},
+    }
+    assert (recipe.batch_size, recipe.fed_back, recipe.start) == (12, 1.0, "")
+    assert (recipe.g_optim.lr, recipe.g_optim.betas) == (1e-4, (0.0, 0.999))
+    assert recipe.d_optim.lr == pytest.approx(0.1 * recipe.g_optim.lr)
+    assert recipe.dataset_options["frames"] * recipe.dataset_options["starts"] == pytest.approx(1)
+    assert GENERATORS.get(recipe.generator).factory().condition.structure == CLIPS[name]
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_starts_where_the_one_before_ends(name):
+    recipe, stage = create_recipe(name), create_recipe(STAGES[name])
+    assert recipe.start == f"local-dir:runs/{STAGES[name]}/published/{stage.generator}.{stage.tag}"
+    assert (recipe.generator, recipe.dataset_options) == (stage.generator, stage.dataset_options)
+
+
+def test_intrinsic_flow_in_numbers():
+    recipe = create_recipe("intrflow_fashion_256_deepfashion")
+    own = {"rec_l1": 1, "perc_vgg19": 0.125, "adv_vanilla_g": 0.01}
+    assert own.items() <= weights(recipe.g_losses).items()
+    assert weights(recipe.d_losses) == {"adv_vanilla_d": 0.01}
+    assert (recipe.batch_size, recipe.g_optim.lr, recipe.d_optim.lr) == (8, 2e-4, 2e-5)
+    assert recipe.total_images == 30 * 101_966
+    assert (recipe.dataset_options["pose"], recipe.dataset_options["pose_size"]) == ("discs", 8)
+
+
+def test_the_deformable_gan_in_numbers():
+    recipe = create_recipe("posedefgan_fashion_256_deepfashion")
+    assert weights(recipe.g_losses) == {"adv_vanilla_g": 1, "nn_l1": pytest.approx(0.574)}
+    assert (recipe.batch_size, recipe.total_images, recipe.g_optim.lr) == (2, 180_000, 2e-4)
+
+
+def test_vunet_in_numbers():
+    free, held = (create_recipe(f"vunet_fashion_256_deepfashion{stage}") for stage in ("_free", ""))
+    assert weights(free.g_losses) == {"rec_l1": 637.5, "perc_vgg19": 287, "kl_latent": 1e-6}
+    assert weights(held.g_losses) == {**weights(free.g_losses), "kl_latent": 1}
+    assert free.total_images == held.total_images == 50_000 * 8
+    assert (free.g_optim.lr, free.g_optim.betas, held.g_optim.decay_images) == (1e-3, (0.5, 0.9), 400_000)
+
+
+def test_appearance_flow_in_numbers():
+    recipe = create_recipe("appflow_car_224_shapenet_views")
+    assert weights(recipe.g_losses) == {"rec_l1": 1}
+    assert (recipe.batch_size, recipe.g_optim.lr, recipe.g_optim.betas) == (10, 1e-4, (0.9, 0.999))
+    assert recipe.dataset_options["condition"] == "turns"
 
 
 def test_the_flow_stage_touches_the_flow_alone_and_the_next_starts_from_it(tmp_path):
