@@ -12,14 +12,16 @@ import torch
 from torch import Tensor
 
 from geotrans.base import Generator
+from geotrans.data._procedural import SMALLEST
 from geotrans.data.driving import Driving, Fit, placed, read_driving, source_landmarks, source_map
-from geotrans.data.synthface_clips import SMALLEST, synthface_clips
+from geotrans.data.synthface_clips import synthface_clips
 from geotrans.edit import condition_from, translate
 from geotrans.faces import Region, find_face
 from geotrans.factory import create_model
 from geotrans.ops.clips import check_output, write_clip
 from geotrans.ops.face_structure import CHANNELS, face_structure
 from geotrans.ops.images import read_image, resize, to_uint8
+from geotrans.ops.official_face import official_face_structure
 from geotrans.types import Condition, ConditionSpec, Translation
 
 FPS = 12.5  # where neither the user nor the driving clip says
@@ -124,6 +126,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "(motion), or take them as they stand in their pictures (none) (default: place)",
     )
     add(
+        "--structure",
+        choices=("smooth", "official"),
+        default="smooth",
+        help="how landmarks are drawn for a model of face structures: as for the bundled ones (smooth), or as GFLA's "
+        "official weights read them, with the source's backdrop in every frame (official) (default: smooth)",
+    )
+    add(
         "--crop",
         choices=("auto", "face", "whole"),
         default="auto",
@@ -142,14 +151,17 @@ def run(args: argparse.Namespace) -> None:
 
     _check(args)
     model = create_model(args.model, pretrained=True)
+    if args.structure == "official" and model.cfg.condition.structure != CHANNELS:
+        raise ValueError(f"--structure official: {args.model} reads no face structure; leave the option out")
     settings = dict(_setting(text) for texts in args.set for text in texts.split(","))
     driving, source, fit = _material(model, args)
-    shown, *wanted = conditions(model, driving, source.shows, settings, fit, source.columns)
+    backdrop = source.image if args.structure == "official" else None
+    shown, *wanted = conditions(model, driving, source.shows, settings, fit, source.columns, backdrop)
     model.to(args.device)
     known = shown.to(args.device) if model.cfg.condition.needs_source else None
     frames = animate(model, source.image.to(args.device), [frame.to(args.device) for frame in wanted], known)
-    bar = tqdm(frames, total=len(wanted), unit="frame", file=sys.stderr)
-    write_clip(args.output, bar, args.fps or driving.fps or FPS, overwrite=args.overwrite)
+    with tqdm(frames, total=len(wanted), unit="frame", file=sys.stderr) as bar:  # closed before an error is printed
+        write_clip(args.output, bar, args.fps or driving.fps or FPS, overwrite=args.overwrite)
 
 
 def conditions(
@@ -159,6 +171,7 @@ def conditions(
     settings: Mapping[str, float],
     fit: Fit = "place",
     columns: Mapping[str, float] | None = None,
+    backdrop: Tensor | None = None,
 ) -> list[Condition]:
     """What the source shows, and after it what each frame shall show, of a batch of 1 each.
 
@@ -168,6 +181,8 @@ def conditions(
         settings: columns that stay the same; those not named are 0.
         fit: see `placed`.
         columns: those of the source; by default it is taken to be at rest.
+        backdrop: (1, 3, H, W), for structures as GFLA's official weights read them: what all frames have around the
+            face. Structures are those of `face_structure` without it, of `official_face_structure` with it.
 
     Raises:
         ValueError: the driving clip has nothing that the model reads, or a column does not exist.
@@ -180,14 +195,14 @@ def conditions(
         return [replace(fixed, structure=row[None]) for row in maps]
     if (spec.structure or spec.landmarks) and driving.landmarks is not None and shows is not None:
         points = torch.cat([shows[None], placed(driving.landmarks, shows, fit)])
-        return [_faced(spec, side, fixed, row[None]) for row in points]
+        return [_faced(spec, side, fixed, row[None], backdrop) for row in points]
     if spec.structure or spec.landmarks or not driving.columns:
         raise ValueError("the driving clip has nothing that the model reads; see `geotrans info MODEL`")
     rows = [{name: float(values[row]) for name, values in driving.columns.items()} for row in range(len(driving))]
     return [condition_from(model, {**settings, **row}, like) for row in (columns or {}, *rows)]
 
 
-def _faced(spec: ConditionSpec, side: int, fixed: Condition, landmarks: Tensor) -> Condition:
+def _faced(spec: ConditionSpec, side: int, fixed: Condition, landmarks: Tensor, backdrop: Tensor | None) -> Condition:
     """A condition with landmarks (1, 68, 2), and with the structure that is drawn from them if the model reads one.
 
     Raises:
@@ -200,7 +215,10 @@ def _faced(spec: ConditionSpec, side: int, fixed: Condition, landmarks: Tensor) 
             f"the model reads a structure of {spec.structure} channels, and landmarks make one of {CHANNELS}; give the "
             "structures themselves, NAME.npz for each frame"
         )
-    structure = face_structure(landmarks, side, side)
+    if backdrop is None:
+        structure = face_structure(landmarks, side, side)
+    else:
+        structure = official_face_structure(landmarks, side, side, resize(backdrop, side))
     return replace(fixed, landmarks=landmarks if spec.landmarks else None, structure=structure)
 
 

@@ -91,12 +91,16 @@ def _run_info(args: argparse.Namespace) -> None:
 
     info = model_info(args.model)
     columns = {name: ", ".join(getattr(info.condition, name)) for name in VECTOR_FIELDS}
+    spec = info.condition
+    columns["structure"] = f"{spec.structure} channels" if spec.structure else ""
+    columns["landmarks"] = "68 points" if spec.landmarks else ""
+    columns["source"] = "its condition is read too" if spec.needs_source else ""
     facts = {
         "name": info.name,
         "parameters": f"{info.parameters:,}",
         "resolution": f"{info.resolution} px",
         **{name: text for name, text in columns.items() if text},
-        "weights": ", ".join(info.weights) or "none on this machine",
+        "weights": "its own" if ":" in info.name else ", ".join(info.weights) or "none on this machine",
         "paper": info.paper or "-",
         "defined in": info.origin,
     }

@@ -146,7 +146,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     except _Refused:
         raise
     except _BROKEN as error:
-        raise ValueError(f"{path}: not a whole PyTorch checkpoint ({' '.join(str(error).split())[:200]})") from None
+        told = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ValueError(f"{path}: not a whole PyTorch checkpoint ({told})") from None
     for key in ("state_dict", "model"):
         if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
             loaded = loaded[key]

@@ -75,7 +75,7 @@ def condition_from(model: Generator, settings: dict[str, float], image: Tensor) 
         ValueError: a name that is no column of the model, or a value outside [0, 1]; the message lists the columns.
     """
     spec = model.cfg.condition
-    columns = [*spec.attributes, *spec.aus, *spec.emotion, *spec.modality]
+    columns = [*spec.attributes, *spec.aus, *spec.emotion, *spec.modality, *spec.view]
     vector = image.new_zeros(len(image), spec.size)
     for name, value in settings.items():
         if name not in columns:

@@ -28,6 +28,12 @@ class Region:
     top: int
     side: int
 
+    def inside(self, height: int, width: int) -> Region:
+        """The square within an image that is nearest to it, smaller if the image is smaller."""
+        side = min(self.side, height, width)
+        left, top = (start + (self.side - side) // 2 for start in (self.left, self.top))
+        return Region(max(0, min(left, width - side)), max(0, min(top, height - side)), side)
+
     def cut(self, image: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, side, side); what lies outside the image repeats its edge."""
         height, width = image.shape[2:]
@@ -77,9 +83,12 @@ class Face:
 
 
 def find_face(image: Tensor) -> Region | None:
-    """The region of `detect_face`; None if no face is seen."""
+    """The region of `detect_face`, brought inside the image; None if no face is seen.
+
+    A face that fills its picture, as those that models are trained on do, leaves no room for a margin.
+    """
     face = detect_face(image)
-    return None if face is None else face.region
+    return None if face is None else face.region.inside(*image.shape[2:])
 
 
 def detect_face(image: Tensor) -> Face | None:

@@ -73,12 +73,14 @@ def tiny(recipe: Recipe, steps: int = 50) -> Recipe:
         discriminator_options=_small(DISCRIMINATORS, recipe.discriminator, recipe.discriminator_options),
         motion_options=_small(DISCRIMINATORS, recipe.motion_discriminator, recipe.motion_options, resolution=low),
         low_options=_small(DISCRIMINATORS, recipe.low_discriminator, recipe.low_options, resolution=low),
+        video_options=_small(DISCRIMINATORS, recipe.video_discriminator, recipe.video_options, layers=3),
         dataset_options={**recipe.dataset_options, **_known(DATASETS.get(recipe.dataset).factory, recipe)},
         g_losses=tuple(_small_term(term) for term in recipe.g_losses),
         g_optim=_short(recipe.g_optim, images),
         d_optim=_short(recipe.d_optim, images),
         batch_size=2,
         total_images=images,
+        rollout=_rollout(recipe),
         n_critic=min(recipe.n_critic, 2),
         fake_pool=min(recipe.fake_pool, 3),
         real_pool=min(recipe.real_pool, 3),
@@ -98,12 +100,16 @@ def _small(table: Any, name: str | None, options: Mapping[str, Any], **more: Any
 
 
 def _known(factory: Any, recipe: Recipe) -> dict[str, Any]:
-    """What makes a dataset small, if it has such an option; windows are cut only where the recipe cuts some."""
-    options = inspect.signature(factory).parameters
+    """What makes a dataset small, if it has the option; windows and runs are cut only where the recipe has some."""
+    options, data = inspect.signature(factory).parameters, {**_DATA, "run": _rollout(recipe)}
     always = {"resolution", "size"}
-    return {
-        key: value for key, value in _DATA.items() if key in options and key in always | set(recipe.dataset_options)
-    }
+    return {key: value for key, value in data.items() if key in options and key in always | set(recipe.dataset_options)}
+
+
+def _rollout(recipe: Recipe) -> int:
+    """As few frames as its judge of motion takes."""
+    judge = recipe.video_discriminator and DISCRIMINATORS.get(recipe.video_discriminator).factory()
+    return min(recipe.rollout, getattr(judge, "frames", 2))
 
 
 def _small_term(term: LossTerm) -> LossTerm:

@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
 from torch import Tensor
 
@@ -18,7 +19,10 @@ from geotrans.data._openpose import read_openpose
 from geotrans.data._sidecar import read_landmarks
 from geotrans.ops import body_structure, face_structure
 from geotrans.ops.landmarks import mirror_landmarks
+from geotrans.ops.official_face import official_face_structure
 from geotrans.ops.poses import mirror_joints
+
+FaceStructure = Literal["smooth", "official"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,16 +99,26 @@ class Guidance(ABC):
         """Points (B, P, 2) in [-1, 1] of the mirrored pictures."""
 
     @abstractmethod
-    def draw(self, points: Tensor, side: int) -> Tensor:
-        """Points (B, P, 2) in [-1, 1] as a structure (B, channels, side, side)."""
+    def draw(self, points: Tensor, pictures: Tensor) -> Tensor:
+        """Points (B, P, 2) in [-1, 1], of pictures (B, 3, H, W), as a structure (B, channels, H, W)."""
 
 
 class Face(Guidance):
-    """iBUG-68 landmarks: NPZ or lines x,y for a frame, or OpenFace's table for a clip."""
+    """iBUG-68 landmarks: NPZ or lines x,y for a frame, or OpenFace's table for a clip.
+
+    Args:
+        structure: what is drawn from them: "smooth" `face_structure`, or "official" `official_face_structure`.
+    """
 
     channels = face_structure.CHANNELS
     expected = "NAME.npz (68, 2), NAME.csv or NAME.txt for each frame NAME.png, or OpenFace's CLIP.csv beside CLIP"
     endings = (".npz", ".csv", ".txt")
+
+    def __init__(self, structure: FaceStructure = "smooth") -> None:
+        super().__init__()
+        if structure not in (known := get_args(FaceStructure)):
+            raise ValueError(f"structure: expected one of {', '.join(known)}, got {structure!r}")
+        self.structure = structure
 
     def read(self, path: Path) -> Tensor:
         """Landmarks, as `read_landmarks`."""
@@ -127,9 +141,12 @@ class Face(Guidance):
         """As `mirror_landmarks`."""
         return mirror_landmarks(points)
 
-    def draw(self, points: Tensor, side: int) -> Tensor:
-        """As `face_structure`."""
-        return face_structure.face_structure(points, side, side)
+    def draw(self, points: Tensor, pictures: Tensor) -> Tensor:
+        """As `structure` says; the official one with the edges of the pictures."""
+        height, width = pictures.shape[2:]
+        if self.structure == "official":
+            return official_face_structure(points, height, width, pictures)
+        return face_structure.face_structure(points, height, width)
 
 
 class Body(Guidance):
@@ -162,6 +179,6 @@ class Body(Guidance):
         """As `mirror_joints`."""
         return mirror_joints(points)
 
-    def draw(self, points: Tensor, side: int) -> Tensor:
+    def draw(self, points: Tensor, pictures: Tensor) -> Tensor:
         """As `body_structure`."""
-        return body_structure.body_structure(points, side, side, size=self.size)
+        return body_structure.body_structure(points, *pictures.shape[2:], size=self.size)

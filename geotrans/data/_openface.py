@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,14 +26,17 @@ class FaceRow:
         """A cell as a number.
 
         Raises:
-            ValueError: there is no such column, or no number in it.
+            ValueError: there is no such column, or no finite number in it.
         """
         if column not in self.cells:
             raise ValueError(f"{self.place}: there is no column {column}")
         try:
-            return float(self.cells[column])
+            value = float(self.cells[column])
         except (TypeError, ValueError):
-            raise ValueError(f"{self.place}: {column}: expected a number, got {self.cells[column]!r}") from None
+            value = math.nan
+        if not math.isfinite(value):
+            raise ValueError(f"{self.place}: {column}: expected a number, got {self.cells[column]!r}")
+        return value
 
     def tracked(self) -> bool:
         """Whether a face was found: OpenFace writes rows of zeros with success 0 where there was none."""

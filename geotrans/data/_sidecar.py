@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -52,7 +53,7 @@ def read_landmarks(path: Path) -> Tensor:
     Raises:
         ValueError: the file holds no 68 points; the message has its path.
     """
-    points = _from_npz(path) if path.suffix == ".npz" else _from_csv(path)
+    points = read_array(path, "landmarks") if path.suffix == ".npz" else _from_csv(path)
     if tuple(points.shape) != _SHAPE:
         raise ValueError(f"{path}: expected 68 points (x, y), got an array of shape {tuple(points.shape)}")
     if not points.isfinite().all():
@@ -68,14 +69,21 @@ def _sidecar(folder: Path, name: str) -> Path | None:
     return None
 
 
-def _from_npz(path: Path) -> Tensor:
+def read_array(path: Path, what: str) -> Tensor:
+    """The only array in an NPZ file, in float32.
+
+    Raises:
+        ValueError: the file is broken or holds something else; the message has its path and `what` was expected.
+    """
     try:
+        if path.is_file() and not zipfile.is_zipfile(path):  # NumPy's own text advises to load it as a pickle
+            raise ValueError("not a whole NPZ file, as numpy.savez writes it")
         with np.load(path, allow_pickle=False) as arrays:
             if len(arrays.files) != 1:
                 raise ValueError(f"expected one array, got {', '.join(arrays.files) or 'none'}")
             return torch.from_numpy(np.asarray(arrays[arrays.files[0]], dtype=np.float32))
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path}: cannot be read as landmarks: {error}") from error
+    except (OSError, EOFError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"{path}: cannot be read as {what}: {error}") from error
 
 
 def _from_csv(path: Path) -> Tensor:

@@ -18,7 +18,7 @@ from torch import Tensor
 from geotrans.data import _guidance
 from geotrans.data._example import SIDE, write_face, write_landmarks
 from geotrans.data._files import Copies, Fit, Framing, framed, pictures_below, place_draws, sample_id, shown
-from geotrans.data._guidance import Guidance, Place
+from geotrans.data._guidance import FaceStructure, Guidance, Place
 from geotrans.data._manifest import Manifest
 from geotrans.data._reader import Reader
 from geotrans.data.base import Dataset
@@ -143,7 +143,8 @@ class Clips(Dataset):
         found = [self.guidance.points(place) for place in places]
         points = torch.stack([window.units(own) for own, (_, window) in zip(found, shots, strict=True)])
         points = self.guidance.mirrored(points) if mirrored else points
-        return torch.cat([image for image, _ in shots]), self.guidance.draw(points, self.resolution)
+        images = torch.cat([image for image, _ in shots])
+        return images, self.guidance.draw(points, images)
 
     def _check(self, path: Path) -> None:
         if self.manifest is not None and path not in self._checked:
@@ -159,6 +160,7 @@ def faceforensics(
     seed: int = 0,
     pictures: str = "",
     landmarks: str = "",
+    structure: FaceStructure = "smooth",
     frames: int = 30,
     starts: float = 0.0,
     run: int = 1,
@@ -182,6 +184,8 @@ def faceforensics(
             NAME.npz, .csv or .txt (see `read_landmarks`), a clip's are OpenFace's CLIP.csv, with a row a frame; both
             with the path of the frame or clip from `pictures` on. Of GFLA's folders: pictures={split}_data,
             landmarks={split}_keypoint.
+        structure: "smooth", see `face_structure`, or "official", as GFLA's own weights read it, see
+            `official_face_structure`; this one needs scikit-image.
         frames: training's references are up to `frames` - 1 frames before the wanted one: as far as a reference can be
             from a frame where long clips are cut into pieces of so many. 0: always the clip's first frame, as outside
             of training.
@@ -201,7 +205,7 @@ def faceforensics(
     expected = "DIR/CLIP/0001.png with DIR/CLIP/0001.npz, ..., or DIR/train/CLIP/0001.png, ..."
     reader = Reader("faceforensics", root, expected, split, seed, flip, skip_broken=skip_broken)
     sampling = _Sampling(frames, starts, run, passes)
-    return _clips(reader, _guidance.Face(), Framing(resolution, fit=fit), (pictures, landmarks), sampling)
+    return _clips(reader, _guidance.Face(structure), Framing(resolution, fit=fit), (pictures, landmarks), sampling)
 
 
 @register_dataset("iPER, or any clips of persons: folders of frames with OpenPose's joints", "as the clips'")
@@ -418,14 +422,14 @@ def _write_openface(path: Path, points: Tensor) -> None:
 
 
 def example_iper(root: Path) -> None:
-    """Write a folder as `iper` reads it, in miniature: drawn persons, four frames a clip, with a list of joints each.
+    """Write a folder as `iper` reads it, in miniature: drawn persons, eight frames a clip, with a list of joints each.
 
-    What is drawn changes its scene from frame to frame, as a clip does not.
+    What is drawn changes its scene from frame to frame, and the person once, as a clip does not.
     """
     for split, clips, first in (("train", 3, 0), ("test", 2, 3)):
         dataset = synthpeople(split, SIDE)
         for clip in range(clips):
-            indices = range(4 * clip, 4 * clip + 4)
+            indices = range(8 * clip, 8 * clip + 8)
             images, (joints, _) = dataset.batch(indices).image, dataset.joints(indices)
             pixels = ((joints + 1) * SIDE / 2 - 0.5).round().clamp(0, SIDE - 1).long().permute(0, 2, 1).tolist()
             folder = root / split / f"dancer_{first + clip}"

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from geotrans.data import _openface
 from geotrans.data._files import Window
-from geotrans.data._sidecar import read_landmarks
+from geotrans.data._sidecar import read_array, read_landmarks
 from geotrans.ops.clips import ANIMATED, VIDEOS, natural, picture_files, read_clip
 from geotrans.ops.images import read_pixels
 from geotrans.types import ConditionSpec
@@ -202,26 +200,16 @@ def _array(file: Path, spec: ConditionSpec) -> Tensor:
 
 
 def _dimensions(file: Path) -> int:
-    return _load(file).ndim
+    return read_array(file, "an array").ndim
 
 
 def _map(file: Path, channels: int) -> Tensor:
-    found = _load(file)
+    found = read_array(file, "an array")
     if found.ndim != 3 or len(found) != channels:
         raise ValueError(f"{file}: expected an array of shape ({channels}, H, W), got {tuple(found.shape)}")
     if not (found.isfinite().all() and found.min() >= 0 and found.max() <= 1):
         raise ValueError(f"{file}: expected values from 0 to 1, got {float(found.min()):g} to {float(found.max()):g}")
     return found
-
-
-def _load(file: Path) -> Tensor:
-    try:
-        with np.load(file, allow_pickle=False) as arrays:
-            if len(arrays.files) != 1:
-                raise ValueError(f"expected one array, got {', '.join(arrays.files) or 'none'}")
-            return torch.from_numpy(np.asarray(arrays[arrays.files[0]], dtype=np.float32))
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{file}: cannot be read as an array: {error}") from error
 
 
 def _size_beside(file: Path) -> tuple[int, int] | None:

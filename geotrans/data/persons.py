@@ -7,6 +7,7 @@ resized by PyTorch, not by Pillow; a flip exchanges left and right joints too.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from geotrans.ops.poses import Style, stick_figure
 from geotrans.types import Condition, ConditionSpec, Sample
 from registry import register_dataset
 
+_LOG = logging.getLogger(__name__)
 FASHION_FRAME = (256, 176)
 MARKET_FRAME = (128, 64)
 _FASHION_LISTS = ("fasion-resize", "fasion", "fashion-resize", "fashion")  # PATN's and GFLA's spelling first
@@ -219,8 +221,22 @@ def _read(reader: Reader, lists: Sequence[str], pictures: Mapping[str, Path], po
     if not whole:
         raise ValueError(f"{reader.dataset}: {reader.folder} has no pairs for the split {reader.split!r}")
     joints = known.joints[[known.rows[name] for name in names]]
+    _check_frame(told, joints, posing.frame)
     copies = reader.copies(len(whole), passes)
     return PosePairs(names, [pictures[name] for name in names], joints, whole, posing, copies, reader.seed)
+
+
+def _check_frame(told: Path, joints: Tensor, frame: Sequence[int]) -> None:
+    """Warn of key points outside of the frame: they were found in pictures of another size."""
+    if not frame:
+        return
+    outside = (joints >= joints.new_tensor([frame[1], frame[0]])).any(2).any(1)  # NaN, of a missing joint, is not
+    if count := int(outside.sum()):
+        _LOG.warning(
+            "%s: %d of %d pictures have key points outside of the frame of %d x %d; if they are in pixels of the "
+            "pictures themselves, set frame to []",
+            *(told, count, len(joints), *frame),
+        )
 
 
 def example_deepfashion(root: Path) -> None:

@@ -98,7 +98,7 @@ def encoder_widths(width: int, max_width: int, layers: int) -> list[int]:
 
 def initialise(module: nn.Module) -> None:
     """The paper's code: orthogonal weights of gain 0.02, so that flows start near 0, and biases of 0."""
-    if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+    if isinstance(module, (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d)):
         nn.init.orthogonal_(module.weight, gain=0.02)
         if module.bias is not None:
             nn.init.zeros_(module.bias)

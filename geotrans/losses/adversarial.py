@@ -110,7 +110,7 @@ def gradient_penalty(one_sided: bool = False) -> LossFn:
 
     def loss(inputs: LossInputs) -> Tensor:
         real, fake = inputs.image, need(inputs.output, "output").image
-        alpha = torch.rand(len(real), 1, 1, 1, device=real.device, dtype=real.dtype)
+        alpha = torch.rand(len(real), *[1] * (real.ndim - 1), device=real.device, dtype=real.dtype)
         between = torch.lerp(fake.detach(), real.detach(), alpha)
         norms = _gradient_norms(need(inputs.critic, "critic"), between)
         excess = F.relu(norms - 1) if one_sided else norms - 1

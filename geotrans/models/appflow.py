@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from geotrans.base import Generator
 from geotrans.models.gfla_view import VIEWS
+from geotrans.ops.condition import view_of_source
 from geotrans.ops.flow import from_pixels
 from geotrans.ops.warp import warp
 from geotrans.types import Condition, ConditionSpec, Translation
@@ -87,7 +88,7 @@ class AppFlow(Generator):
         spec = self.cfg.condition
         turn = spec.vector(target, len(image)).to(image)
         if spec.needs_source:
-            turn = turn - spec.vector(source or Condition(), len(image)).to(image)
+            turn = turn - view_of_source(spec, source, image)
         if self.cfg.constant:
             turn = torch.cat([turn, torch.ones_like(turn[:, :1])], dim=1)
         code = torch.cat([self.encoder(image - self.mean), self.turn(turn)], dim=1)

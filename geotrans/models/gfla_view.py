@@ -30,6 +30,7 @@ from geotrans.models.gfla import (
     renderer_rules,
     sized,
 )
+from geotrans.ops.condition import view_of_source
 from geotrans.types import Condition, ConditionSpec, Translation
 from registry import register_generator
 
@@ -77,9 +78,9 @@ class GFLAView(Generator):
 
     def forward(self, image: Tensor, target: Condition, source: Condition | None = None) -> Translation:
         check_sides(image, self.cfg.flow_layers)
-        spec, batch = self.cfg.condition, len(image)
-        wanted = spec.vector(target, batch).to(image)
-        shown = spec.vector(source or Condition(), batch).to(image)
+        spec = self.cfg.condition
+        wanted = spec.vector(target, len(image)).to(image)
+        shown = view_of_source(spec, source, image)
         height, width = (side // 2**self.cfg.flow_layers for side in image.shape[2:])
         seed, turn = self.seed(wanted, height, width), self.turn(shown - wanted, height, width)
         motions = [motion for (motion,) in self.flow_net(image, turn)]

@@ -311,6 +311,11 @@ def convert_intrflow(state: Mapping[str, Tensor], *, resolution: int = 256) -> I
     Raises:
         ValueError: keys or shapes are not those of the official code.
     """
+    if {"encp_pre_conv.0.weight", "conv_downsample.0.weight"} & state.keys():
+        raise ValueError(
+            "one of Intrinsic Flow's two files; expected both state dicts in one, saved as a dict with the keys "
+            "'flow' and 'generator'"
+        )
     state = _without_twins(keep_statistics(state))
     first = shape_of(state, "generator.encp_pre_conv.0.weight", 4)
     scales, levels = count(state, r"generator\.encp_(\d+)_res"), count(state, r"flow\.((?:\w+\.)+)down\.[01]\.weight")

@@ -20,7 +20,8 @@ def body_structure(joints: Tensor, height: int, width: int, *, size: float = 6.0
     green and blue, see `stick_figure`. A missing joint, NaN, has an empty map, and its lines are left out.
 
     After GFLA's data for dance (Ren et al., CVPR 2020), with these differences: its figure has white lines between
-    joints in colours; and its wanted frames show 17 joints of another kind, those of a network that smooths motion.
+    joints in colours; and its wanted frames show 17 joints of another kind, those of a network that smooths motion. See
+    `official_body_structure` for both.
 
     Args:
         size: standard deviation of the Gaussians, in pixels.

@@ -71,6 +71,7 @@ def check_output(path: str | Path, fps: float, *, overwrite: bool = False) -> No
         FileExistsError: it is there already, and is not to be overwritten.
         FileNotFoundError: there is no folder to write it to.
         ImportError: a video, and imageio or ffmpeg is not installed.
+        PermissionError: that folder is not to be written to.
         ValueError: the suffix or the number of frames a second stands for nothing that can be written.
     """
     path = Path(path)
@@ -88,6 +89,8 @@ def check_output(path: str | Path, fps: float, *, overwrite: bool = False) -> No
         raise FileExistsError(f"{path} exists; add --overwrite, or choose another name")
     if not path.absolute().parent.is_dir():
         raise FileNotFoundError(f"{path}: there is no folder {path.absolute().parent}; make it first")
+    if not os.access(path.absolute().parent, os.W_OK):
+        raise PermissionError(f"{path}: you may not write to {path.absolute().parent}; choose another place")
     if kind in VIDEOS:
         _imageio(path)
 

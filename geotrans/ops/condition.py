@@ -49,6 +49,17 @@ def structure_pair(
     return structure_map(spec, target, image), structure_map(spec, source, image)
 
 
+def view_of_source(spec: ConditionSpec, source: Condition | None, image: Tensor) -> Tensor:
+    """The vector (B, size) of the view that the source shows, for models that read it beside the wanted one.
+
+    Raises:
+        ValueError: it is missing or has another shape.
+    """
+    if source is None:
+        raise ValueError("source: this model also reads the source's view; pass source=Condition(view=...)")
+    return spec.vector(source, len(image)).to(image)
+
+
 def pick(spec: ConditionSpec, condition: Condition | None, have: ConditionSpec, style: Tensor | None) -> Condition:
     """The columns that `spec` reads out of a `condition` whose columns are `have`, and a style code if it has none.
 

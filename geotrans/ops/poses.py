@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -85,22 +86,30 @@ def stick_figure(joints: Tensor, height: int, width: int, *, line_width: float =
         raise ValueError(f"joints: expected shape (B, 18, 2), got {tuple(joints.shape)}")
     if line_width <= 0:
         raise ValueError(f"line_width: expected a positive share of the height, got {line_width}")
-    joints = (joints.float() + 1) / 2 * joints.new_tensor([width, height]) - 0.5
+    drawn = [line_width * height / 2 + 0.5 - line_distance(joints.float(), lines, height, width) for lines in _SIDES]
+    return 2 * torch.stack(drawn, dim=1).clamp(0, 1) - 1
+
+
+def line_distance(joints: Tensor, lines: Sequence[tuple[int, int]], height: int, width: int) -> Tensor:
+    """Distance in pixels of every pixel to the nearest of the lines, (B, H, W); infinity if none is there.
+
+    Args:
+        joints: (B, J, 2), normalised; NaN in what is missing, whose lines are left out.
+        lines: the two joints that each connects.
+    """
+    joints = (joints + 1) / 2 * joints.new_tensor([width, height]) - 0.5
     columns = torch.arange(width, device=joints.device)
     rows = torch.arange(height, device=joints.device)[:, None]
-    channels: list[Tensor] = []
-    for lines in _SIDES:
-        nearest = torch.full((len(joints), height, width), torch.inf, device=joints.device)
-        for start, stop in lines:
-            (x, y), (along_x, along_y) = (
-                ends.T[:, :, None, None] for ends in (joints[:, start], joints[:, stop] - joints[:, start])
-            )
-            length = (along_x.square() + along_y.square()).clamp_min(1e-12)
-            share = (((columns - x) * along_x + (rows - y) * along_y) / length).clamp(0, 1)
-            distance = torch.hypot(columns - x - share * along_x, rows - y - share * along_y)
-            nearest = torch.fmin(nearest, distance)  # of a number and NaN, the number
-        channels.append((line_width * height / 2 + 0.5 - nearest).clamp(0, 1))
-    return 2 * torch.stack(channels, dim=1) - 1
+    nearest = torch.full((len(joints), height, width), torch.inf, device=joints.device, dtype=joints.dtype)
+    for start, stop in lines:
+        (x, y), (along_x, along_y) = (
+            ends.T[:, :, None, None] for ends in (joints[:, start], joints[:, stop] - joints[:, start])
+        )
+        length = (along_x.square() + along_y.square()).clamp_min(1e-12)
+        share = (((columns - x) * along_x + (rows - y) * along_y) / length).clamp(0, 1)
+        distance = torch.hypot(columns - x - share * along_x, rows - y - share * along_y)
+        nearest = torch.fmin(nearest, distance)  # of a number and NaN, the number
+    return nearest
 
 
 def _holds(distance: Tensor) -> Tensor:

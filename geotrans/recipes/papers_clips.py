@@ -2,19 +2,21 @@
 
 VGG-19's weights must be on the machine. None of these has been run at full length, so no scores stand behind them yet.
 
-The authors go through pieces of 30 frames, six frames a step of 2 clips, and add up the losses of the six, of which the
-discriminator judges one. Here a step has as many frames, 12, each by itself, and means in place of sums: so the
-discriminator counts a sixth of its 2. The frame before is what the generator makes of the reference, and in one sample
-of 30 the reference itself, as at the start of a piece.
+As the authors do, two clips a step are gone through in pieces of 30 frames, and the networks learn after every six,
+each painted from the one before; a piece starts from its reference. The authors add up the losses of the six frames,
+of which the discriminators judge one, and one run of frames. Here all are judged, and losses are means: so the
+discriminators count a sixth of the authors' 2.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from geotrans.recipes.papers_pose import VGG_PLAIN
 from geotrans.train.recipe import LossTerm, Optim, Recipe
 from registry import register_recipe
 
-_FRAMES, _AT_ONCE = 30, 6
+_PIECE, _AT_ONCE = 30, 6
 
 
 def _clips(generator: str, dataset: str) -> Recipe:
@@ -23,10 +25,7 @@ def _clips(generator: str, dataset: str) -> Recipe:
         generator=generator,
         discriminator="gfla_d_256",
         dataset=dataset,
-        dataset_options={
-            **{"resolution": 256, "fit": "stretch", "flip": False},
-            **{"frames": _FRAMES, "starts": 1 / _FRAMES},
-        },
+        dataset_options={"resolution": 256, "fit": "stretch", "flip": False, "run": _PIECE, "frames": 2},
         g_losses=(
             LossTerm("rec_l1", 5.0),
             LossTerm("adv_lsgan_g", 2.0 / _AT_ONCE),
@@ -37,11 +36,12 @@ def _clips(generator: str, dataset: str) -> Recipe:
         ),
         d_losses=(LossTerm("adv_lsgan_d", 0.5),),
         real="truth",
+        rollout=_AT_ONCE,
+        through_time=True,
         g_optim=Optim(lr=1e-4, betas=(0.0, 0.999)),
         d_optim=Optim(lr=1e-5, betas=(0.0, 0.999)),
-        batch_size=2 * _AT_ONCE,
-        total_images=200_000 * 2 * _AT_ONCE,
-        fed_back=1.0,
+        batch_size=2,
+        total_images=40_000 * 2,
         tag=dataset,
     )
 
@@ -50,16 +50,18 @@ def _clips(generator: str, dataset: str) -> Recipe:
 def gfla_face_256_faceforensics() -> Recipe:
     """GFLA on clips of faces: the weights as for persons, for each of the two references.
 
-    200,000 steps; the authors name no length. Their discriminator of motion, which compares three frames, is left out.
+    40,000 pairs of clips, 200,000 steps; the authors name no length. A discriminator of motion compares three frames.
     """
-    return _clips("gfla_face_256", "faceforensics")
+    return replace(_clips("gfla_face_256", "faceforensics"), video_discriminator="gfla_video_d_256")
 
 
 @register_recipe
 def gfla_dance_256_iper() -> Recipe:
-    """GFLA on clips of dancers, as on faces.
+    """GFLA on clips of dancers, as on faces; the reference is the clip's first frame (theirs: one of the first 20).
 
-    Left out: the authors' discriminator of six frames, their masks, inside of which alone they look for the flow (with
-    a weight of 2), and their turns by up to 5 degrees. Their references are of a clip's first 20 frames.
+    A discriminator of motion judges all six frames. Left out: the authors' masks, inside of which alone they look for
+    the flow (with a weight of 2), and their turns by up to 5 degrees.
     """
-    return _clips("gfla_dance_256", "iper")
+    recipe = _clips("gfla_dance_256", "iper")
+    options = {**recipe.dataset_options, "frames": 0, "starts": 1.0}
+    return replace(recipe, video_discriminator="gfla_dance_d_256", dataset_options=options)

@@ -134,12 +134,12 @@ def patn_fashion_256_deepfashion() -> Recipe:
 
 @register_recipe
 def patn_market_128_market1501() -> Recipe:
-    """PATN on Market-1501, 32 pairs a step: log-loss, and weights of 10 for pictures and features.
+    """PATN on Market-1501, 32 pairs a step: log-loss, weights of 10 for pictures and features.
 
-    Official discriminators also see 50 earlier results, each beside its own source and pose; here only new ones.
+    The discriminators also see 50 earlier results, each beside its own source and pose; both see the same ones here.
     """
     recipe = _patn("patn_market_128", "patn_d_128", "market1501", {"resolution": 128}, "vanilla", 10.0)
-    return replace(recipe, batch_size=32)
+    return replace(recipe, batch_size=32, fake_pool=50)
 
 
 @register_recipe

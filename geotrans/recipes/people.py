@@ -11,6 +11,9 @@ then everything. The weights of the losses are theirs (Sec. 4.1). Four things di
 - A short budget takes a rate of 5e-4, five times theirs, with a momentum of 0.5 and gradients clipped at 1: without
   both, 700 steps of the first stage fell back to no motion at all. The discriminator keeps a tenth of the rate.
 
+Attended patches are added up and not averaged: with the authors' average, 3,000 steps of the second stage ended at an
+L1 of 0.129, where one bilinear sample had 0.118; added up, at 0.116.
+
 The ablations differ from GFLA in nothing but how the source's features are taken in. Those without a flow skip the
 first stage, and none makes up for it with more steps in the second.
 """
@@ -23,7 +26,7 @@ from geotrans.train.recipe import LossTerm, Optim, Recipe
 from registry import register_recipe
 
 _MAPS = "synthface_features"
-_IMAGES = 24_000
+_IMAGES = 48_000
 _PAINTED = (
     LossTerm("rec_l1", 5.0),
     LossTerm("adv_lsgan_g", 2.0),
@@ -83,7 +86,7 @@ def gfla_64_synthpeople_flow() -> Recipe:
 
 @register_recipe
 def gfla_64_synthpeople() -> Recipe:
-    """GFLA, from where the run of `gfla_64_synthpeople_flow` puts its weights: 3,000 steps for everything."""
+    """GFLA, from where the run of `gfla_64_synthpeople_flow` puts its weights: 6,000 steps for everything."""
     return _after(_people("gfla_64", *_moved(5.0, 0.0025)))
 
 

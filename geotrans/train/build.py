@@ -64,6 +64,7 @@ def build_networks(recipe: Recipe, accelerator: Accelerator) -> Networks:
         _judge(recipe, generator, *judge),
         _judge(recipe, generator, recipe.motion_discriminator, recipe.motion_options),
         _judge(recipe, generator, recipe.low_discriminator, recipe.low_options),
+        _judge(recipe, generator, recipe.video_discriminator, recipe.video_options),
         _generator(recipe) if twin else None,
         _judge(recipe, generator, *judge) if twin else None,
         accelerator.autocast,
@@ -78,6 +79,8 @@ def build_networks(recipe: Recipe, accelerator: Accelerator) -> Networks:
 def _generator(recipe: Recipe) -> Generator:
     entry = GENERATORS.get(recipe.generator).factory()
     generator = create_model(recipe.generator, **_revived(entry, recipe.generator_options))
+    if recipe.rollout > 1 and generator.references != 2:
+        raise ValueError(f"rollout: {recipe.generator} does not read the frame before; expected a model of clips, or 1")
     _zero(generator, recipe.zero_init)
     if recipe.start:
         stage = create_model(recipe.start, pretrained=True)
@@ -108,7 +111,7 @@ def _zero(generator: Generator, names: Sequence[str]) -> None:
 
 def _kaiming(module: nn.Module) -> None:
     """He initialisation for leaky rectifiers: activations keep their size from the first step on."""
-    if isinstance(module, (nn.Conv2d, nn.Linear)):
+    if isinstance(module, (nn.Conv2d, nn.Conv3d, nn.Linear)):
         nn.init.kaiming_normal_(module.weight, a=0.01)
         if module.bias is not None:
             nn.init.zeros_(module.bias)

@@ -25,16 +25,17 @@ from geotrans.losses.base import LossInputs
 from geotrans.train.balance import Balance
 from geotrans.train.build import build_networks, open_dataset
 from geotrans.train.checkpoint import Checkpoint, load_optimizer_tensors, optimizer_tensors
+from geotrans.train.clips import fed_back, roll_out, video_stage
 from geotrans.train.log import DivergedError, RunningMeans
 from geotrans.train.pool import ImagePool
-from geotrans.train.recipe import Recipe, check_recipe, differences, low_terms, warmup_terms
+from geotrans.train.recipe import Recipe, check_recipe, differences, judged_terms, warmup_terms
 from geotrans.train.schedule import Shuffle, average, learning_rate, mix
 from geotrans.train.step import (
     Batch,
     Networks,
+    Stage,
     Terms,
     discriminator_inputs,
-    fed_back,
     generator_inputs,
     low_stage,
     make_batch,
@@ -69,7 +70,7 @@ class Trainer:
         self.step = 0
         self.g_terms, self.d_terms = Terms(recipe.g_losses), Terms(recipe.d_losses)
         self.warmup_terms = Terms(warmup_terms(recipe))
-        self.low_terms = (Terms(low_terms(recipe.g_losses)), Terms(low_terms(recipe.d_losses)))
+        self.judged_terms = (Terms(judged_terms(recipe.g_losses)), Terms(judged_terms(recipe.d_losses)))
         self.others = _others(recipe)
         pairs = bool(self.others) or "truth" in self.g_terms.needs | self.d_terms.needs
         self.dataset = open_dataset(recipe, data, cache if not workers else 0, truth=pairs)
@@ -182,29 +183,27 @@ class Trainer:
     def _adversarial_step(self, batches: list[Batch]) -> None:
         recipe = self.recipe
         learns = bool(self.d_terms) and (self.step - recipe.warmup_steps) % recipe.d_every == 0
-        for batch in batches[:-1]:
-            if learns:
-                with torch.no_grad():
-                    passes = self._translate(batch)
-                self._discriminator_step(passes)
-        passes = self._translate(batches[-1])
-        if learns:
-            self._discriminator_step(passes)
-        self._generator_step(passes)
+        for batch in batches:
+            teaches = batch is batches[-1]
+            for passes in self._passes(batch, teaches) if learns or teaches else ():
+                if learns:
+                    self._discriminator_step(passes)
+                if teaches:
+                    self._generator_step(passes)
         forget = recipe.ema_halflife, recipe.batch_size, self.images
         for averaged, current in ((self.ema, self.networks.generator), (self.back_ema, self.networks.back)):
             if averaged is not None and current is not None:
                 average(averaged, current, *forget)
 
     def _discriminator_step(self, passes: Sequence[_Pass]) -> None:
-        parts = self._parts("d", passes, self.d_terms, self.low_terms[1], discriminator_inputs)
+        parts = self._parts("d", passes, self.d_terms, self.judged_terms[1], discriminator_inputs)
         rate = learning_rate(self.recipe.d_optim, self.images, self.recipe.total_images)
         self._descend(parts, self.d_optim, self.d_parameters, rate)
 
     def _generator_step(self, passes: Sequence[_Pass]) -> None:
         for judge in self._judges():
             judge.requires_grad_(False)
-        parts = self._parts("g", passes, self.g_terms, self.low_terms[0], generator_inputs)
+        parts = self._parts("g", passes, self.g_terms, self.judged_terms[0], generator_inputs)
         rate = learning_rate(self.recipe.g_optim, self.images, self.recipe.total_images)
         means = self._descend(parts, self.g_optim, self.g_parameters, rate)
         if self.balance is not None:
@@ -215,18 +214,24 @@ class Trainer:
             judge.requires_grad_(True)
 
     def _parts(
-        self, side: str, passes: Sequence[_Pass], terms: Terms, low_terms: Terms, see: Callable[..., LossInputs]
+        self, side: str, passes: Sequence[_Pass], terms: Terms, judged: Terms, see: Callable[..., LossInputs]
     ) -> list[_Part]:
-        """The losses of one side: those of every way, and those of the low discriminator if there is one."""
+        """The losses of one side: those of every way, and those of the low and the video discriminator if there are."""
         parts = []
         for one in passes:
             inputs = see(one.networks, terms.needs, one.batch, one.output)
             parts.append(_Part(f"{side}{one.label}", 1.0, terms, inputs))
-            if one.networks.low is not None:
-                networks, batch, output = low_stage(one.networks, one.batch, one.output)
-                inputs = see(networks, low_terms.needs, batch, output)
-                parts.append(_Part(f"{side}_low", self.recipe.low_weight, low_terms, inputs))
+            for label, weight, stage in self._stages(one.networks):
+                networks, batch, output = stage(one.networks, one.batch, one.output)
+                parts.append(_Part(f"{side}_{label}", weight, judged, see(networks, judged.needs, batch, output)))
         return parts
+
+    def _stages(self, networks: Networks) -> Iterator[tuple[str, float, Callable[..., Stage]]]:
+        """The other discriminators of a way: where they stand in the log, how much they count, and what they see."""
+        if networks.low is not None:
+            yield "low", self.recipe.low_weight, low_stage
+        if networks.video is not None:
+            yield "video", self.recipe.video_weight, video_stage
 
     def _descend(
         self, parts: Sequence[_Part], optimizer: Adam | None, parameters: Sequence[Tensor], rate: float
@@ -258,6 +263,23 @@ class Trainer:
         flat = self.accelerator.reduce(torch.cat([g.flatten() for g in gradients]), "mean")
         for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
             gradient.copy_(part.view_as(gradient))
+
+    def _passes(self, batch: Batch, learns: bool) -> Iterator[list[_Pass]]:
+        """What the generators make of a batch, of clips in one rollout after the other.
+
+        Args:
+            learns: the generators will learn from it.
+        """
+        frames, there, structure = self.recipe.rollout, self.ways[0], batch.target.structure
+        if frames == 1 and structure is not None and structure.ndim == 5:
+            raise ValueError(f"rollout: samples want {structure.shape[1]} frames each, and a step paints 1; raise it")
+        if frames == 1:
+            with torch.set_grad_enabled(learns):
+                passes = self._translate(batch)
+            yield passes
+            return
+        for seen, output in roll_out(there, batch, frames, learns=learns, through_time=self.recipe.through_time):
+            yield [_Pass("", there, seen, output)]
 
     def _translate(self, batch: Batch) -> list[_Pass]:
         """The generators' outputs, one for each way that this recipe translates."""
@@ -306,7 +328,8 @@ class Trainer:
     def _judges(self) -> list[Discriminator]:
         """The networks that the discriminator's optimiser trains."""
         nets = self.networks
-        return [net for net in (nets.discriminator, nets.low, nets.back_discriminator) if net is not None]
+        judges = (nets.discriminator, nets.low, nets.video, nets.back_discriminator)
+        return [net for net in judges if net is not None]
 
     def _modules(self) -> dict[str, nn.Module]:
         averages = {"ema": self.ema, "back_ema": self.back_ema}

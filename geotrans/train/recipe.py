@@ -70,6 +70,14 @@ class Recipe:
             and the result made smaller, against the source made smaller (SPM, Sec. 3.3). It learns by those of
             `d_losses`, and teaches by those of `g_losses`, that read nothing but images and critiques of them.
         low_weight: of the low discriminator's losses beside the others.
+        rollout: frames of a clip that a step of the optimisers paints one after the other, each from the one before as
+            it was painted (GFLA for clips). Samples hold so many wanted frames, or a multiple of it: then the
+            optimisers step once for each part of the clip, and a part starts from the last frame of the one before.
+        through_time: the gradient of a frame also runs through the frame before, into the pass that painted it, back to
+            the start of its rollout. Otherwise no pass learns from what later ones make of its frame.
+        video_discriminator: judges the frames of a rollout as clips, every run of as many as it reads, true and
+            painted. It learns, and teaches, by the same losses as a low discriminator.
+        video_weight: of the video discriminator's losses beside the others.
         balance: each of `g_losses` is divided by a slow average of itself, of which a step leaves this share
             (GANimorph); 0 leaves them alone. Of a recipe that learns both ways, the losses of both are added up first.
         start: a published model whose weights the generator starts from: one of the same shape, or the stage before.
@@ -78,8 +86,8 @@ class Recipe:
         back_tag: what follows the generator's name in the published folder of a twin's second generator.
         real: which real pictures a discriminator sees: the source; the target's, of any subject ("target"), where it
             knows one domain only; or the paired target ("truth").
-        batch_size: images a step over all processes together.
-        total_images: images that generator steps see; the last batch is a full one.
+        batch_size: images a step over all processes together; of a rollout, clips.
+        total_images: images, or clips, that generator steps see; the last batch is a full one.
         n_critic: discriminator steps a generator step, each on fresh images; the generator takes the last of them.
         d_every: the discriminator steps in every so manieth generator step only.
         fake_pool: generated pictures kept, half of which a discriminator's step sees in place of new ones (CycleGAN).
@@ -110,6 +118,11 @@ class Recipe:
     low_discriminator: str | None = None
     low_options: Options = field(default_factory=dict)
     low_weight: float = 0.5
+    rollout: int = 1
+    through_time: bool = False
+    video_discriminator: str | None = None
+    video_options: Options = field(default_factory=dict)
+    video_weight: float = 1.0
     balance: float = 0.0
     start: str = ""
     directions: Literal["one", "both", "twin"] = "one"
@@ -203,7 +216,8 @@ def check_recipe(recipe: Recipe) -> None:
     """
     GENERATORS.get(recipe.generator)
     DATASETS.get(recipe.dataset)
-    for name in (recipe.discriminator, recipe.motion_discriminator, recipe.low_discriminator):
+    judges = (recipe.discriminator, recipe.motion_discriminator, recipe.low_discriminator, recipe.video_discriminator)
+    for name in judges:
         if name is not None:
             DISCRIMINATORS.get(name)
     _check_numbers(recipe)
@@ -223,6 +237,7 @@ def check_recipe(recipe: Recipe) -> None:
         raise ValueError('back_tag: a twin has one, for its second generator, and nothing else has; see "directions"')
     if recipe.directions == "twin" and recipe.real == "source":
         raise ValueError('real: a twin\'s discriminators know one domain each; expected "target" or "truth"')
+    _check_clips(recipe)
 
 
 def warmup_terms(recipe: Recipe) -> tuple[LossTerm, ...]:
@@ -231,8 +246,8 @@ def warmup_terms(recipe: Recipe) -> tuple[LossTerm, ...]:
     return tuple(term for term in recipe.d_losses if not without & set(LOSSES.get(term.name).info.needs))
 
 
-def low_terms(terms: tuple[LossTerm, ...]) -> tuple[LossTerm, ...]:
-    """Those of `terms` that a low discriminator is trained by, or trains by."""
+def judged_terms(terms: tuple[LossTerm, ...]) -> tuple[LossTerm, ...]:
+    """Those of `terms` that a low or a video discriminator is trained by, or trains by."""
     read = {"real", "fake", "source", "target", "critic", "output"}
     judged = {"real", "fake", "critic"}
     needs = {term.name: set(LOSSES.get(term.name).info.needs) for term in terms}
@@ -253,12 +268,44 @@ def _check_term(recipe: Recipe, side: str, term: LossTerm) -> None:
         raise ValueError(f"{side}: {term.name} needs motion_discriminator, which the recipe does not name")
 
 
+def _check_clips(recipe: Recipe) -> None:
+    """What a rollout, and a discriminator of clips, go together with."""
+    if recipe.rollout > 1:
+        if recipe.directions != "one":
+            raise ValueError(f'directions: a rollout goes one way, got "{recipe.directions}"; a clip has no way back')
+        if recipe.fed_back:
+            raise ValueError("fed_back: a rollout feeds every frame back; leave it at 0")
+        if recipe.warmup.images:
+            raise ValueError("warmup.images: a warm-up learns from single pictures; set it to 0 for a rollout")
+        if recipe.discriminator and recipe.real != "truth":
+            raise ValueError(
+                f'real: the real frames of a rollout are its true ones; expected "truth", got "{recipe.real}"'
+            )
+    elif recipe.through_time:
+        raise ValueError("through_time: there is no time in single frames; set rollout to 2 or more, or leave it out")
+    if recipe.video_discriminator is None:
+        return
+    config = DISCRIMINATORS.get(recipe.video_discriminator).factory()
+    frames = recipe.video_options.get("frames", getattr(config, "frames", 1))
+    if frames < 2:
+        raise ValueError(f"video_discriminator: {recipe.video_discriminator} judges pictures; expected one of clips")
+    if recipe.rollout < frames:
+        raise ValueError(
+            f"rollout: {recipe.video_discriminator} judges {frames} frames, so expected {frames} or more, got "
+            f"{recipe.rollout}"
+        )
+    for side, terms in (("g_losses", recipe.g_losses), ("d_losses", recipe.d_losses)):
+        if not any(term.weight for term in judged_terms(terms)):
+            raise ValueError(f"{side}: none is of critiques, so the video_discriminator has nothing to do; add an adv_")
+
+
 def _check_numbers(recipe: Recipe) -> None:
     least_one = {
         "batch_size": recipe.batch_size,
         "total_images": recipe.total_images,
         "n_critic": recipe.n_critic,
         "d_every": recipe.d_every,
+        "rollout": recipe.rollout,
         "warmup.batch_size": recipe.warmup.batch_size,
     }
     for name, count in least_one.items():
@@ -272,6 +319,7 @@ def _check_numbers(recipe: Recipe) -> None:
         "warmup.images": recipe.warmup.images,
         "warmup.lr": recipe.warmup.lr,
         "low_weight": recipe.low_weight,
+        "video_weight": recipe.video_weight,
         "fake_pool": recipe.fake_pool,
         "real_pool": recipe.real_pool,
         "au_noise": recipe.au_noise,

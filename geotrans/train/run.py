@@ -69,7 +69,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """What the command does with its parsed arguments."""
     if arguments.list:
-        print("\n".join(f"{name:32} {_summary(name)}" for name in list_recipes()))
+        names = list_recipes()
+        width = max(map(len, names), default=0)
+        print("\n".join(f"{name:{width}} {_summary(name)}" for name in names))
         return
     if arguments.recipe is None:
         raise ValueError(f"which recipe? there are: {', '.join(list_recipes())}")

@@ -8,13 +8,17 @@ from pathlib import Path
 import torch
 
 from geotrans import viz
+from geotrans.base import Generator
 from geotrans.data.base import Dataset
 from geotrans.factory import create_dataset
+from geotrans.losses.base import need
 from geotrans.ops.images import write_image
 from geotrans.train.build import with_root
+from geotrans.train.clips import roll_out
 from geotrans.train.loop import Trainer
 from geotrans.train.recipe import Recipe
-from geotrans.train.step import make_batch
+from geotrans.train.step import Networks, make_batch
+from geotrans.types import Sample, Translation
 from registry import DATASETS
 
 
@@ -35,15 +39,24 @@ class SampleSheet:
 
     def draw(self, images: int) -> Path:
         """Write the picture of the weights as they are now."""
-        batch = self._batch
         with torch.inference_mode():
-            output = self._trainer.averaged.eval()(batch.image, batch.target, batch.source)
+            sample, output = self._translated(self._trainer.averaged.eval())
         if self._trainer.ema is None:
             self._trainer.averaged.train()
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / f"{images:08d}.png"
-        write_image(path, viz.sheet(self._sample, output.to("cpu"), scale=2))
+        write_image(path, viz.sheet(sample.to("cpu"), output.to("cpu"), scale=2))
         return path
+
+    def _translated(self, generator: Generator) -> tuple[Sample, Translation]:
+        """The samples and what becomes of them; of clips, their last frames."""
+        batch = self._batch
+        if self._trainer.recipe.rollout == 1:
+            return self._sample, generator(batch.image, batch.target, batch.source)
+        frames = need(batch.truth, "the true frames of a clip").shape[1]
+        ((seen, output),) = roll_out(Networks(generator), batch, frames, learns=False)
+        last = slice(-len(batch.image), None)
+        return Sample(seen.image[last], truth=need(seen.truth, "truth")[last]), output.rows(last)
 
 
 def _validation(recipe: Recipe, data: Path | None) -> Dataset:

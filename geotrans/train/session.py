@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +62,7 @@ def train(recipe: Recipe, session: Session, accelerator: Accelerator | None = No
     """
     accelerator = accelerator or Accelerator()
     trainer = Trainer(recipe, accelerator, data=session.data, workers=session.workers, cache=session.cache_mb << 20)
+    made = not session.output.exists()
     seconds = _open(session, trainer)
     accelerator.wait_for_everyone()
     run = _Run(trainer, session, seconds)
@@ -68,6 +70,8 @@ def train(recipe: Recipe, session: Session, accelerator: Accelerator | None = No
         run.to_the_end()
     finally:
         run.log.close()
+        if made and not trainer.step and accelerator.is_main_process:  # nothing was done that could be gone on with
+            shutil.rmtree(session.output, ignore_errors=True)
     folder = session.output / "published"
     if accelerator.is_main_process:
         publish(trainer, folder, run.seconds(), half=session.half)

@@ -60,6 +60,7 @@ class Batch:
         source: None where the data does not know it.
         truth: the paired target, where there is one.
         other: real pictures under the target's condition; the truth itself in paired training.
+        frames: of each clip; row t * B + b of everything is frame t of clip b.
     """
 
     image: Tensor
@@ -67,6 +68,7 @@ class Batch:
     target: Condition
     truth: Tensor | None = None
     other: Tensor | None = None
+    frames: int = 1
 
     def reversed(self) -> Batch:
         """The same pictures the other way round."""
@@ -139,6 +141,7 @@ class Networks:
     Attributes:
         motion: reads the condition off a motion.
         low: judges pictures of the generator's lowest resolution.
+        video: judges clips.
         back: the generator of the way back, if it is another one.
         back_discriminator: its discriminator.
         precision: makes the context that passes run in (automatic mixed precision, say).
@@ -152,6 +155,7 @@ class Networks:
     discriminator: Discriminator | None = None
     motion: Discriminator | None = None
     low: Discriminator | None = None
+    video: Discriminator | None = None
     back: Generator | None = None
     back_discriminator: Discriminator | None = None
     precision: Callable[[], AbstractContextManager[None]] = nullcontext
@@ -181,6 +185,7 @@ class Networks:
             "discriminator": self.discriminator,
             "motion": self.motion,
             "low": self.low,
+            "video": self.video,
             "back": self.back,
             "back_discriminator": self.back_discriminator,
         }
@@ -191,16 +196,23 @@ class Networks:
         with self.precision():
             return self.generator(image, target, source).apply(Tensor.float)  # type: ignore[no-any-return]
 
-    def judge(self, output: Translation | Tensor, batch: Batch, condition: Condition | None = None) -> Critique:
+    def judge(
+        self,
+        output: Translation | Tensor,
+        batch: Batch,
+        condition: Condition | None = None,
+        structure: Tensor | None = None,
+    ) -> Critique:
         """The discriminator's critique in float32, under instance noise.
 
         A conditional discriminator judges a picture beside its `condition`; a structure that it reads is what it says
-        in `Discriminator.beside`.
+        in `Discriminator.beside`, or the one given.
         """
         network = _present(self.discriminator)
         beside = None
         if network.conditional:
-            structure = _beside(network, batch, condition) if network.cfg.condition.structure else None
+            if network.cfg.condition.structure and structure is None:
+                structure = _beside(network, batch, condition)
             beside = replace(condition or Condition(), structure=structure)
         output = output if isinstance(output, Translation) else Translation(output)
         if self.noise:
@@ -218,27 +230,7 @@ class Networks:
             return network(image, batch.source, flow).apply(Tensor.float)  # type: ignore[no-any-return]
 
 
-def fed_back(networks: Networks, batch: Batch, share: float) -> Batch:
-    """A clip's batch in whose first samples the frame before is what the generator makes of the reference picture.
-
-    Args:
-        share: of the batch.
-
-    Raises:
-        ValueError: the batch does not hold the frame before and the reference, each with its structure.
-    """
-    count = round(share * len(batch.image))
-    structure = None if batch.source is None else batch.source.structure
-    if batch.image.ndim != 5 or structure is None or structure.ndim != 5:
-        raise ValueError("fed_back: samples are no frames of clips with a structure for each reference; leave it at 0")
-    if not count:
-        return batch
-    before, shown = (Condition(structure=maps) for maps in structure[:count].unbind(1))
-    with torch.no_grad():
-        made = networks.translate(batch.image[:count, 1], before, shown).image
-    image = batch.image.clone()
-    image[:count, 0] = made
-    return replace(batch, image=image)
+Stage = tuple[Networks, Batch, Translation]  # a step as another discriminator than the usual one sees it
 
 
 def discriminator_inputs(
@@ -250,8 +242,9 @@ def discriminator_inputs(
     """
     image, condition = batch.real(networks.real)
     fixed = None if output is None else output.apply(Tensor.detach)
+    structure = None
     if fixed is not None and networks.fakes is not None:
-        fixed = replace(fixed, image=networks.fakes(fixed.image))
+        fixed, structure = _pooled(networks, networks.fakes, batch, fixed)
     return LossInputs(
         image,
         condition,
@@ -260,7 +253,7 @@ def discriminator_inputs(
         truth=batch.truth,
         other=batch.other,
         real=networks.judge(image, batch, condition) if "real" in needs else None,
-        fake=networks.judge(fixed, batch, batch.target) if fixed is not None and "fake" in needs else None,
+        fake=networks.judge(fixed, batch, batch.target, structure) if fixed is not None and "fake" in needs else None,
         critic=networks.discriminator,
     )
 
@@ -305,7 +298,7 @@ def generator_inputs(networks: Networks, needs: frozenset[str], batch: Batch, ou
     )
 
 
-def low_stage(networks: Networks, batch: Batch, output: Translation) -> tuple[Networks, Batch, Translation]:
+def low_stage(networks: Networks, batch: Batch, output: Translation) -> Stage:
     """The same step as a low discriminator sees it: each source twice, with the low stage's result and the final one.
 
     Both are negatives of D_l (SPM, Sec. 3.3). The generator documents its lowest resolution's picture as `image_0`.
@@ -343,6 +336,17 @@ def _noisy(output: Translation, noise: float) -> Translation:
         for name, value in output.intermediates.items()
     }
     return replace(output, image=output.image + noise * torch.randn_like(output.image), intermediates=smaller)
+
+
+def _pooled(
+    networks: Networks, pool: ImagePool, batch: Batch, output: Translation
+) -> tuple[Translation, Tensor | None]:
+    """The output with pictures out of the pool, and what a discriminator judges these beside, kept with them."""
+    network = _present(networks.discriminator)
+    if not (network.conditional and network.cfg.condition.structure):
+        return replace(output, image=pool(output.image)), None
+    kept = pool(torch.cat([output.image, _beside(network, batch, batch.target)], dim=1))
+    return replace(output, image=kept[:, :3]), kept[:, 3:]
 
 
 def _beside(network: Discriminator, batch: Batch, condition: Condition | None) -> Tensor:

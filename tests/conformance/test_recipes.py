@@ -15,10 +15,11 @@ from accelerate import Accelerator
 
 from geotrans.factory import create_recipe, list_models, list_recipes
 from geotrans.train.build import build_networks
+from geotrans.train.clips import video_stage
 from geotrans.train.loop import Trainer
-from geotrans.train.recipe import Recipe, check_recipe, from_json, low_terms, to_json
+from geotrans.train.recipe import Recipe, check_recipe, from_json, judged_terms, to_json
 from geotrans.train.step import Batch, Terms, discriminator_inputs, generator_inputs, low_stage
-from geotrans.types import VECTOR_FIELDS, Condition, ConditionSpec
+from geotrans.types import VECTOR_FIELDS, Condition, ConditionSpec, Translation
 from hub.files import read_json
 from hub.folder import bundled_folders
 from registry import RECIPES
@@ -87,7 +88,12 @@ def test_its_networks_fit_at_full_size(recipe: Recipe) -> None:
         discriminator_inputs(networks, Terms(recipe.d_losses).needs, batch, output)
         if networks.low is not None:
             view, twice, low = low_stage(networks, batch, output)
-            discriminator_inputs(view, Terms(low_terms(recipe.d_losses)).needs, twice, low)
+            discriminator_inputs(view, Terms(judged_terms(recipe.d_losses)).needs, twice, low)
+        if networks.video is not None:
+            pictures = torch.empty(2 * recipe.rollout, 3, side, side)
+            clips = replace(batch, truth=pictures, frames=recipe.rollout)
+            view, clips, painted = video_stage(networks, clips, Translation(pictures))
+            discriminator_inputs(view, Terms(judged_terms(recipe.d_losses)).needs, clips, painted)
     assert networks.generator.cfg.resolution == side
 
 

@@ -24,6 +24,7 @@ from geotrans.data.synthface_clips import synthface_clips
 from geotrans.ops.clips import read_clip, write_clip
 from geotrans.ops.face_structure import CHANNELS, face_structure
 from geotrans.ops.images import from_uint8, read_image, write_image
+from geotrans.ops.official_face import official_face_structure
 from geotrans.types import Condition, ConditionSpec, Translation
 
 SIDE = 32
@@ -139,6 +140,24 @@ def test_a_model_of_clips_gets_the_reference_and_both_structures(monkeypatch, ca
         torch.testing.assert_close(known[:, 0], before)
         assert not torch.equal(wanted, known[:, 1])
     assert len(model.calls) == 4
+
+
+def test_official_weights_get_official_structures_with_the_sources_backdrop(monkeypatch, capsys, clip, tmp_path):
+    model = shown(monkeypatch, Counter(ToyConfig()))
+    options = ("--structure", "official", "--fit", "none")
+    for number in range(8, 12):
+        write_image(tmp_path / "points" / f"{number}.png", torch.zeros(3, SIDE, SIDE))
+        (tmp_path / f"points/{number}.npz").write_bytes((clip / f"points/{number}.npz").read_bytes())
+    run(capsys, "--source", clip / "face.png", "--driving", tmp_path / "points", *options, "-o", tmp_path / "f")
+    source = read_image(clip / "face.png")
+    for number, (_, wanted, known) in enumerate(model.calls):
+        for structure, path in ((wanted, clip / f"points/{8 + number}.npz"), (known[:, 1], clip / "face.npz")):
+            own = 2 * (driving.read_landmarks(path) + 0.5) / SIDE - 1
+            torch.testing.assert_close(structure, official_face_structure(own[None], SIDE, SIDE, source))
+    assert len(model.calls) == 4
+    shown(monkeypatch, Grey(ToyConfig(condition=ConditionSpec(attributes=("Smiling",)))))
+    told = fails(capsys, "--source", clip / "face.png", "--sweep", "Smiling", *options[:2], "-o", tmp_path / "g")
+    assert "--structure official: toy reads no face structure; leave the option out" in told
 
 
 def test_the_library_function_gives_what_the_model_paints_at_the_size_of_the_source():
@@ -376,9 +395,36 @@ def test_places_that_cannot_be_written_to_are_named(monkeypatch, capsys, tmp_pat
     assert told in fails(capsys, "-o", tmp_path / name)
 
 
+def test_a_folder_without_write_permission_is_named_before_any_frame(monkeypatch, capsys, tmp_path):
+    model = Counter(ToyConfig())
+    shown(monkeypatch, model)
+    monkeypatch.setattr("os.access", lambda path, mode: path != tmp_path)  # root may write anywhere
+    assert f"you may not write to {tmp_path}; choose another place" in fails(capsys, "-o", tmp_path / "out.gif")
+    assert not model.calls
+
+
+def test_an_error_between_frames_has_a_line_of_its_own(monkeypatch, capsys, clip, tmp_path):
+    class Broken(Counter):
+        def forward(self, image, target, source=None):
+            made = super().forward(image, target, source)
+            return made if len(self.calls) < 2 else Translation(made.image * torch.nan)
+
+    shown(monkeypatch, Broken(ToyConfig()))
+    with pytest.raises(SystemExit) as stop:
+        main(["animate", "--model", "toy", "--size", str(SIDE), "-o", str(tmp_path / "out.gif")])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith("geotrans animate: the image holds NaN")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
-    [("AU12\n2\n", "AU12: expected values from 0 to 1"), ("AU12_r\n6\n", "from 0 to 5"), ("a\n1\n", "columns of the")],
+    [
+        ("AU12\n2\n", "AU12: expected values from 0 to 1"),
+        ("AU12\nnan\n", "line 2: AU12: expected a number"),
+        ("AU12_r\n6\n", "from 0 to 5"),
+        ("a\n1\n", "columns of the"),
+    ],
 )
 def test_tables_with_mistakes_are_named(tmp_path, text, told):
     (tmp_path / "clip.csv").write_text(text)
@@ -393,7 +439,12 @@ def test_faces_that_were_lost_and_files_that_are_broken_are_named(tmp_path):
         read_driving(table, FACE)
     (tmp_path / "f").mkdir()
     (tmp_path / "f" / "0.npz").write_bytes(b"nothing")
-    with pytest.raises(ValueError, match=r"0.npz: cannot be read"):
+    with pytest.raises(ValueError, match=r"0.npz: cannot be read as an array: not a whole NPZ file"):
+        read_driving(tmp_path / "f", FACE)
+    np.savez_compressed(tmp_path / "f" / "0.npz", np.zeros((68, 2)))
+    whole = (tmp_path / "f" / "0.npz").read_bytes()
+    (tmp_path / "f" / "0.npz").write_bytes(whole.replace(whole[60:80], b"\xff" * 20, 1))
+    with pytest.raises(ValueError, match=r"0.npz: cannot be read as an array"):
         read_driving(tmp_path / "f", FACE)
     (tmp_path / "broken.gif").write_bytes(b"GIF89a")
     with pytest.raises(ValueError, match=r"broken.gif: "):

@@ -5,6 +5,7 @@ import torch
 
 from geotrans import create_model, save_folder
 from geotrans.cli import main
+from geotrans.models.appflow import TURNS
 from geotrans.ops.images import read_image, write_image
 
 
@@ -39,6 +40,28 @@ def test_list_and_info(capsys):
     out = capsys.readouterr().out
     assert "9,989,888" in out
     assert "Smiling, Arched_Eyebrows" in out
+
+
+def test_info_tells_what_is_read_besides_columns(model, capsys):
+    main(["info", "gfla_64"])
+    out = capsys.readouterr().out
+    assert "structure   18 channels" in out
+    assert "source      its condition is read too" in out
+    main(["info", "portraitgan_base_64"])
+    assert "landmarks   68 points" in capsys.readouterr().out
+    main(["info", model])
+    assert "weights     its own" in capsys.readouterr().out
+
+
+def test_views_are_set_as_other_columns_are(photo, capsys, tmp_path):
+    torch.manual_seed(0)
+    cars = create_model("appflow_64", condition=TURNS)
+    save_folder(cars, tmp_path / "cars", arch="appflow_64", tag="test")
+    command = ["translate", "--model", f"local-dir:{tmp_path / 'cars'}", "--crop", "whole", "--set"]
+    main([*command, "turn_+040=1", str(photo), str(tmp_path / "out.png")])
+    assert read_image(tmp_path / "out.png").shape == (1, 3, 50, 71)
+    capsys.readouterr()
+    assert "it has: turn_-180, " in fails(capsys, *command, "turn_41=1", photo, tmp_path / "none.png")
 
 
 def test_translate_keeps_the_pictures_size(model, photo, tmp_path):

@@ -97,7 +97,7 @@ def test_what_is_no_state_dict_is_refused(refused, tmp_path):
     (tmp_path / "text.pth").write_text("<html>404</html>")
     assert "not a whole PyTorch checkpoint" in refused(None, name="text.pth")
     (tmp_path / "none.pth").write_bytes(b"")
-    assert "not a whole PyTorch checkpoint" in refused(None, name="none.pth")
+    assert "not a whole PyTorch checkpoint (EOFError)" in refused(None, name="none.pth")
     assert "no such file" in refused(None, name="gone.pth")
     with pytest.raises(ValueError, match="the checkpoint is empty"):
         convert("stargan", {})

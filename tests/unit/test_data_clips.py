@@ -11,10 +11,12 @@ from geotrans.data.clips import example_faceforensics, faceforensics, iper
 from geotrans.factory import create_model
 from geotrans.ops.body_structure import COCO17, body_structure
 from geotrans.ops.face_structure import face_structure
-from geotrans.ops.images import write_image
+from geotrans.ops.images import read_pixels, write_image
 from geotrans.ops.landmarks import mirror_landmarks
+from geotrans.ops.official_face import official_face_structure
 from geotrans.ops.poses import OPENPOSE18_MIRROR
-from geotrans.train.step import fed_back, make_batch
+from geotrans.train.clips import fed_back
+from geotrans.train.step import make_batch
 from geotrans.types import ConditionSpec
 
 SIDE = 32
@@ -136,6 +138,25 @@ def test_mirror_images_take_their_landmarks_along(tmp_path):
     assert mirrored.id == tuple(f"{name}-mirrored" for name in straight.id)
     units = mirror_landmarks((2 * (points(2) + 0.5) / SIDE - 1)[None])
     torch.testing.assert_close(mirrored.target.structure[:1], face_structure(units, SIDE, SIDE))
+
+
+def test_structures_may_be_those_of_the_official_weights(tmp_path):
+    example_faceforensics(tmp_path)
+    dataset = faceforensics(str(tmp_path), resolution=64, structure="official", frames=0, run=2)
+    assert dataset.spec == ConditionSpec(structure=16)
+    folder = tmp_path / "train/speaker_0"
+    pixels = [np.load(folder / f"speaker_0_{number}.npz")["landmarks"] for number in (1, 2, 0)]
+    units = (
+        2 * (torch.from_numpy(np.stack(pixels)).float() + 0.5) / read_pixels(folder / "speaker_0_0.png").shape[2] - 1
+    )
+    for index, points in ((0, units), (len(dataset) // 2, mirror_landmarks(units))):
+        sample = dataset.batch([index])
+        pictures = torch.cat([sample.truth[0], sample.image[0, :1]])
+        expected = official_face_structure(points, 64, 64, pictures)
+        torch.testing.assert_close(torch.cat([sample.target.structure[0], sample.source.structure[0, :1]]), expected)
+        assert not torch.equal(expected, official_face_structure(points, 64, 64))  # edges of the backdrop
+    with pytest.raises(ValueError, match="structure: expected one of smooth, official, got 'rough'"):
+        faceforensics(str(tmp_path), structure="rough")
 
 
 def test_landmarks_lie_in_the_square_that_is_kept(tmp_path):

@@ -112,7 +112,7 @@ def test_the_most_certain_face_counts_and_failures_do_not(tmp_path):
     [
         ([("a", 5.01)], ["file"], r"line 2: AU01_r: expected an intensity in 0\.\.5, got 5.01"),
         ([("a", -0.1)], ["file"], "got -0.1"),
-        ([("a", "nan")], ["file"], "got nan"),
+        ([("a", "nan")], ["file"], "AU01_r: expected a number, got 'nan'"),
         ([("a", "high")], ["file"], "AU01_r: expected a number, got 'high'"),
         ([(4, 1)], ["frame"], "frame 4, but there are the pictures 1 to 3"),
         ([(0, 1)], ["frame"], "frame 0, but"),

@@ -148,7 +148,12 @@ def test_landmarks_are_read_from_three_kinds_of_files(tmp_path):
         ("a.csv", "nan,2\n" * 68, "not finite"),
         ("a.csv", "", r"shape \(0,\)"),
         ("a.csv", "face, x_0, y_0\n0, 1, 2\n", "there is no column x_1"),
-        ("a.npz", "no zip", "cannot be read as landmarks"),
+        (
+            "a.csv",
+            "face, " + ", ".join(f"{a}_{n}" for a in "xy" for n in range(68)) + "\n0" + ", inf" * 136,
+            "x_0: .* 'inf'",
+        ),
+        ("a.npz", "no zip", "cannot be read as landmarks: not a whole NPZ file"),
     ],
 )
 def test_broken_landmarks_are_named(tmp_path, name, content, message):

@@ -97,6 +97,15 @@ def test_a_frame_can_be_each_pictures_own(tmp_path):
     assert maps[0, JOINT, 64, 32] == 1
 
 
+def test_key_points_of_another_frame_are_told(tmp_path, caplog):
+    write_pair(tmp_path, {"j4": (300, 30)}, {"j4": (90, 30)})
+    deepfashion(str(tmp_path), "test", resolution=32, frame=())
+    deepfashion(str(tmp_path), "test", resolution=32, frame=(400, 200))
+    assert not caplog.records
+    deepfashion(str(tmp_path), "test", resolution=32)
+    assert "1 of 2 pictures have key points outside of the frame of 256 x 176" in caplog.text
+
+
 def test_a_flip_exchanges_left_and_right(tmp_path):
     example_deepfashion(tmp_path)
     dataset = deepfashion(str(tmp_path), resolution=64)

@@ -2,8 +2,9 @@ import pytest
 import torch
 
 from geotrans import Condition, create_model
+from geotrans.data.synthface import synthface
 from geotrans.edit import combine, condition_from, translate
-from geotrans.faces import Region
+from geotrans.faces import Region, find_face
 
 
 @pytest.fixture
@@ -76,3 +77,22 @@ def test_pasting_changes_the_inside_only():
     outside = out.clone()
     outside[:, :, 12:28, 10:26] = 0
     assert outside.abs().max() == 0
+
+
+@pytest.mark.parametrize(
+    ("region", "size", "inside"),
+    [
+        (Region(3, 4, 10), (20, 30), Region(3, 4, 10)),
+        (Region(-6, -2, 30), (20, 26), Region(0, 0, 20)),
+        (Region(18, 9, 14), (20, 30), Region(16, 6, 14)),
+        (Region(10, -8, 40), (20, 60), Region(20, 0, 20)),
+    ],
+)
+def test_a_region_is_brought_inside_its_image(region, size, inside):
+    assert region.inside(*size) == inside
+
+
+def test_the_face_of_a_drawn_picture_is_cut_as_models_saw_it():
+    drawn = synthface("test", 128).batch(range(4)).image
+    found = [find_face(image[None]) for image in drawn]
+    assert [region for region in found if region is not None] == [Region(0, 0, 128)] * 4

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from geotrans import figures, save_folder
 from geotrans.base import Generator
 from geotrans.cli import main
-from geotrans.data import synthface
+from geotrans.data import _procedural
 from geotrans.factory import create_dataset, create_model
 from geotrans.figures import conditions, overlays
 from geotrans.figures.command import FIGURES, Figure
@@ -400,7 +400,7 @@ def test_what_distances_need(monkeypatch):
         figures.embedding_distances({"a": Toy(ToyConfig())})
     with pytest.raises(ValueError, match="expected at least 2 faces"):
         figures.embedding_distances({"a": Toy(ToyConfig(condition=AUS))}, 1)
-    monkeypatch.setitem(synthface.SPLITS, "test", 64)
+    monkeypatch.setitem(_procedural.SPLITS, "test", 64)
     with pytest.raises(ValueError, match=r"the test split has \d faces for each expression, got 20"):
         figures.embedding_distances({"a": Toy(ToyConfig(condition=EMOTIONS))}, 20)
 

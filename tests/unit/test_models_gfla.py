@@ -358,8 +358,10 @@ def test_a_view_starts_from_the_wanted_side():
     assert (other.image - out.image).abs().max() > 1e-3
     flow = [model.flow_net(image, torch.zeros(1, 21, 2, 2) + turn)[0][0].flow for turn in (0, 1)]
     assert (flow[0] - flow[1]).abs().max() > 1e-4
-    with pytest.raises(ValueError, match=r"Condition\.view: expected shape \(1, 21\)"):
+    with pytest.raises(ValueError, match="also reads the source's view"):
         model(image, Condition(view=views[:1]))
+    with pytest.raises(ValueError, match=r"Condition\.view: expected shape \(1, 21\)"):
+        model(image, Condition(view=views[:1]), Condition())
 
 
 @torch.no_grad()

@@ -162,6 +162,12 @@ def test_converters_say_what_does_not_fit(golden):
     ):
         convert_intrflow({**state, "generator.enca_0_downsample.1.weight": torch.zeros(8, 4, 3, 3)})
     with pytest.raises(ValueError, match="another family"):
-        convert_intrflow(golden("intrflow_g").state)
+        convert_intrflow({"x": torch.zeros(1)})
     with pytest.raises(ValueError, match="is missing"):
         convert_intrflow_discriminator(golden("intrflow_g").state)
+
+
+@pytest.mark.parametrize("one", ["flow", "generator"])
+def test_one_of_the_two_official_files_asks_for_the_other(golden, one):
+    with pytest.raises(ValueError, match="expected both state dicts in one"):
+        convert("intrflow", official(golden)[one])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from geotrans.ops.condition import draw_style, pick
+from geotrans.ops.condition import draw_style, pick, view_of_source
 from geotrans.types import Condition, ConditionSpec
 
 HAVE = ConditionSpec(attributes=("a", "b", "c"))
@@ -44,3 +44,11 @@ def test_another_column_that_is_missing_is_an_error() -> None:
 
 def test_a_model_without_style_draws_none() -> None:
     assert draw_style(HAVE, 4) is None
+
+
+def test_the_view_of_the_source_is_asked_for_as_such() -> None:
+    spec, image = ConditionSpec(view=("front", "back"), needs_source=True), torch.zeros(1, 3, 4, 4)
+    shown = Condition(view=torch.tensor([[0.0, 1.0]]))
+    assert view_of_source(spec, shown, image).tolist() == [[0.0, 1.0]]
+    with pytest.raises(ValueError, match=r"also reads the source's view; pass source=Condition\(view="):
+        view_of_source(spec, None, image)

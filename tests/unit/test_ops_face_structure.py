@@ -1,4 +1,4 @@
-"""Structures of faces: strokes, distances and labels, against what a slow look at every place of a curve gives."""
+"""Structures of faces: strokes, distances and labels, against slow definitions of what they are."""
 
 from itertools import pairwise
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from geotrans.data.synthface import synthface
-from geotrans.ops.face_structure import CHANNELS, face_structure
+from geotrans.ops.face_structure import CHANNELS, CURVES, PARTS, crowned, face_structure
 
 JAW, MOUTH, TONGUE = list(range(17)), list(range(48, 60)), list(range(60, 68))
 
@@ -22,6 +22,66 @@ def slow_distances(points, side):
     places = torch.cat([start + share * (stop - start) for start, stop in pairwise(points)])
     centres = torch.stack(torch.meshgrid(torch.arange(side), torch.arange(side), indexing="xy"), dim=2).float()
     return (centres[:, :, None] - places).abs().sum(3).amin(2)
+
+
+def slow_structure(landmarks, height, width):
+    """The definition, one straight piece after the other and one side of a part after the other."""
+    points = crowned((landmarks + 1) / 2 * landmarks.new_tensor([width, height]) - 0.5)
+    columns = torch.arange(width, dtype=points.dtype).view(1, 1, width)
+    rows = torch.arange(height, dtype=points.dtype).view(1, height, 1)
+    maps = points.new_zeros(len(points), CHANNELS, height, width)
+    for channel, curve in enumerate(CURVES, start=1):
+        maps[:, channel] = torch.inf
+        for start, stop in pairwise(curve):
+            x, y = points[:, start].T[:, :, None, None]
+            along_x, along_y = (points[:, stop] - points[:, start]).T[:, :, None, None]
+            right, down = columns - x, rows - y
+            for offset, along in ((right, along_x), (down, along_y)):
+                share = (offset / torch.where(along.abs() < 1e-6, 1e-6, along)).clamp(0, 1)
+                distance = (right - share * along_x).abs() + (down - share * along_y).abs()
+                maps[:, channel] = torch.minimum(maps[:, channel], distance)
+    maps[:, 0] = (1 - maps[:, 1:15].amin(1)).clamp_min(0)
+    maps[:, 1:15] /= height + width
+    for label, part in PARTS:
+        ring = points[:, [point for curve in part for point in curve]]
+        odd = torch.zeros(len(points), height, width, dtype=torch.bool)
+        for start, stop in zip(ring.roll(1, 1).unbind(1), ring.unbind(1), strict=True):
+            (x, y), (to_x, to_y) = start.T[:, :, None, None], stop.T[:, :, None, None]
+            rise = to_y - y
+            crossing = x + (rows - y) * (to_x - x) / torch.where(rise.abs() < 1e-6, 1e-6, rise)
+            odd ^= ((y > rows) != (to_y > rows)) & (columns < crossing)
+        maps[:, 15] = torch.where(odd, label / 6, maps[:, 15])
+    return maps
+
+
+def tangles(kind, height, width):
+    """Landmarks (6, 68, 2) without order."""
+    places = torch.rand(6, 68, 2, generator=torch.Generator().manual_seed(0))
+    if kind == "outside":
+        return 4 * places - 2
+    if kind == "far above":
+        return places - torch.tensor([0.0, 3.0])
+    if kind == "one place":
+        return (2 * places - 1)[:, :1].expand(-1, 68, -1)
+    if kind == "whole pixels":
+        size = torch.tensor([width, height])
+        return 2 * ((places * size).floor() + 0.5) / size - 1
+    return 2 * places - 1
+
+
+@pytest.mark.parametrize("kind", ["inside", "outside", "far above", "one place", "whole pixels"])
+@pytest.mark.parametrize("size", [(32, 32), (40, 64), (1, 7)])
+def test_structures_are_those_of_the_slow_definition(kind, size):
+    landmarks = tangles(kind, *size)
+    torch.testing.assert_close(face_structure(landmarks, *size), slow_structure(landmarks, *size), atol=1e-6, rtol=0)
+
+
+def test_structures_of_faces_are_those_of_the_slow_definition(landmarks):
+    for side in (64, 256):
+        found = face_structure(landmarks, side, side)
+        torch.testing.assert_close(found, slow_structure(landmarks, side, side), atol=1e-6, rtol=0)
+    found = face_structure(landmarks.double(), 32, 32)
+    torch.testing.assert_close(found, slow_structure(landmarks.double(), 32, 32), atol=1e-12, rtol=0)
 
 
 @pytest.mark.parametrize(
@@ -83,3 +143,10 @@ def test_structures_scale_with_the_picture(landmarks):
 def test_other_shapes_are_refused():
     with pytest.raises(ValueError, match=r"expected shape \(B, 68, 2\), got \(1, 5, 2\)"):
         face_structure(torch.zeros(1, 5, 2), 16, 16)
+
+
+def test_landmarks_that_are_no_places_are_refused(landmarks):
+    with pytest.raises(ValueError, match="expected finite numbers"):
+        face_structure(landmarks.masked_fill(landmarks == landmarks[0, 3, 1], torch.nan), 16, 16)
+    with pytest.raises(RuntimeError, match="requires grad"):
+        face_structure(landmarks.clone().requires_grad_(), 16, 16)

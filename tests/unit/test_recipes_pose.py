@@ -10,7 +10,7 @@ from geotrans.data.persons import example_deepfashion
 from geotrans.factory import create_recipe
 from geotrans.publishing import save_folder
 from geotrans.train.loop import Trainer
-from registry import GENERATORS
+from registry import DISCRIMINATORS, GENERATORS
 from tests.tiny_recipes import tiny
 
 GFLA = ("gfla_fashion_256_deepfashion", "gfla_market_128_market1501", "gfla_view_256_shapenet_views")
@@ -67,10 +67,12 @@ def test_gfla_for_clips_in_numbers(name):
         **{"rec_l1": 5, "adv_lsgan_g": pytest.approx(2 / 6), "perc_vgg19": 0.5, "style_vgg19": 500},
         **{"flow_sampling": 5, "flow_affine": 0.0025},
     }
-    assert (recipe.batch_size, recipe.fed_back, recipe.start) == (12, 1.0, "")
+    assert (recipe.batch_size, recipe.rollout, recipe.through_time, recipe.start) == (2, 6, True, "")
+    assert recipe.dataset_options["run"] == 30
+    judge = DISCRIMINATORS.get(recipe.video_discriminator).factory()
+    assert judge.frames == (3 if recipe.dataset == "faceforensics" else 6)
     assert (recipe.g_optim.lr, recipe.g_optim.betas) == (1e-4, (0.0, 0.999))
     assert recipe.d_optim.lr == pytest.approx(0.1 * recipe.g_optim.lr)
-    assert recipe.dataset_options["frames"] * recipe.dataset_options["starts"] == pytest.approx(1)
     assert GENERATORS.get(recipe.generator).factory().condition.structure == CLIPS[name]
 
 

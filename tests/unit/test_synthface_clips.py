@@ -103,6 +103,29 @@ def test_faces_blink_and_open_their_eyes_again():
     assert (lids > 0).float().mean() < 0.3
 
 
+@pytest.mark.parametrize("references", [1, 2])
+def test_a_run_wants_several_frames_one_after_the_other(references):
+    plain, run = (synthface_clips("test", 32, frames=9, references=references, run=frames) for frames in (1, 4))
+    single, several = plain.clip(2), run.clip(2)
+    assert several.truth.shape == (5, 4, 3, 32, 32)
+    assert several.target.structure.shape == (5, 4, CHANNELS, 32, 32)
+    assert several.id == single.id[:5]
+    for time in range(4):
+        torch.testing.assert_close(several.truth[:, time], single.truth[time : time + 5])
+        torch.testing.assert_close(several.target.structure[:, time], single.target.structure[time : time + 5])
+    for got, there in ((several.image, single.image), (several.source.structure, single.source.structure)):
+        torch.testing.assert_close(got, there[:5])
+    torch.testing.assert_close(several.flow, single.flow[:5])
+    assert torch.equal(several.visible, single.visible[:5])
+    torch.testing.assert_close(several.target.landmarks, single.target.landmarks[:5])
+
+
+def test_a_run_may_start_with_the_first_frame():
+    sample = synthface_clips("train", 16, frames=9, run=5, starts=1.0).clip(0)
+    torch.testing.assert_close(sample.image[:, 0], sample.image[:, 1])
+    torch.testing.assert_close(sample.truth[2, 0], sample.truth[0, 2])
+
+
 def test_a_frame_does_not_depend_on_how_long_its_clip_is():
     short, long = (synthface_clips("test", 32, frames=frames) for frames in (4, 12))
     torch.testing.assert_close(short.clip(3).truth, long.clip(3).truth[:3])
@@ -133,6 +156,8 @@ def test_defaults():
         ({"references": 3}, "1 or 2 references, got 3"),
         ({"starts": 1.5}, "share in .0, 1., got 1.5"),
         ({"size": 0}, "size between 1"),
+        ({"run": 0}, "a run of 1 to 24 frames, got 0"),
+        ({"frames": 6, "run": 6}, "a run of 1 to 5 frames, got 6"),
     ],
 )
 def test_mistakes_are_named(options, told):

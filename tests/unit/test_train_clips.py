@@ -12,9 +12,10 @@ from geotrans import create_loss, create_model, viz
 from geotrans.data.synthface_clips import synthface_clips
 from geotrans.losses.base import LossInputs
 from geotrans.recipes.clips import gfla_face_64_clips, gfla_face_64_clips_flow
+from geotrans.train.clips import fed_back
 from geotrans.train.loop import Trainer
 from geotrans.train.recipe import check_recipe
-from geotrans.train.step import Networks, fed_back, make_batch
+from geotrans.train.step import Networks, make_batch
 from geotrans.types import Condition, ConditionSpec, Translation
 from tests.tiny_recipes import tiny
 

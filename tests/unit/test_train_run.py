@@ -131,6 +131,21 @@ def test_a_mistake_is_one_line_and_code_2(
     assert errors.count("\n") == 1
 
 
+def test_a_run_that_breaks_before_its_first_step_leaves_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GEOTRANS_VGG19", str(tmp_path / "none.pth"))
+    recipe = _write(
+        tmp_path, replace(TINY, warmup=Warmup(), g_losses=(LossTerm("perc_vgg19", 1.0, {"feature": "vgg19"}),))
+    )
+    command = [str(recipe), "--device", "cpu", "--output", str(tmp_path / "run"), "--sample-every", "0"]
+    with pytest.raises(SystemExit) as exit_:
+        main(command)
+    assert exit_.value.code == 2
+    assert "none.pth is missing" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 def test_show_prints_the_recipe_with_its_changes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main([str(_write(tmp_path, TINY)), "--show", "--set", "g_optim.lr=0.25", "batch_size=8", "--set", "tag=other"])
     shown = from_json(capsys.readouterr().out)
@@ -139,4 +154,7 @@ def test_show_prints_the_recipe_with_its_changes(tmp_path: Path, capsys: pytest.
 
 def test_list_names_every_recipe(capsys: pytest.CaptureFixture[str]) -> None:
     main(["--list"])
-    assert any(line.startswith("spm_refine_64_synthface ") for line in capsys.readouterr().out.splitlines())
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("spm_refine_64_synthface ") for line in lines)
+    width = lines[0].index(lines[0].split(maxsplit=1)[1])
+    assert all(line[width - 1] == " " != line[width] for line in lines)

@@ -161,6 +161,29 @@ def test_a_pool_hands_the_discriminator_earlier_pictures() -> None:
     assert torch.equal(inputs.output.image, older)
 
 
+def test_earlier_pictures_are_judged_beside_what_they_were_made_for() -> None:
+    discriminator = create_discriminator("patn_d_64", width=4, blocks=1).eval()
+    poses = discriminator.cfg.condition.structure
+    pool = ImagePool(1, choose=lambda size: 0)
+    networks = Networks(create_model("identity"), discriminator, real="truth", fakes=pool)
+    structure = {"picture": 3, "shown": 18, "wanted": 18}
+    assert poses == sum(structure[name] for name in discriminator.beside)
+    steps = []
+    for _ in range(2):
+        shown, wanted = (Condition(structure=torch.rand(1, 18, 64, 64)) for _ in range(2))
+        image, truth = torch.rand(2, 1, 3, 64, 64)
+        batch = Batch(image, shown, wanted, truth, truth)
+        output = Translation(torch.rand(1, 3, 64, 64))
+        inputs = discriminator_inputs(networks, frozenset({"fake"}), batch, output)
+        steps.append((networks.judge(output, batch, wanted), inputs.fake))
+    (own, first), (newer, second) = steps
+    assert first is not None
+    assert second is not None
+    for expected, different, got in zip(own.scores, newer.scores, second.scores, strict=True):
+        torch.testing.assert_close(got, expected)
+        assert not torch.allclose(got, different)
+
+
 @pytest.mark.parametrize("recipe", [TWIN, MUNIT], ids=["cyclegan", "munit"])
 def test_a_resumed_run_of_two_domains_ends_with_the_same_bits(
     recipe: Recipe, accelerator: Accelerator, tmp_path: Path
