@@ -38,12 +38,26 @@ def replacing(path: Path) -> Iterator[Path]:
 def write_safetensors(
     path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Write tensors (moved to the CPU, made contiguous) with string metadata."""
+    """Write tensors (moved to the CPU, made contiguous) with string metadata; equal ones make equal files."""
     from safetensors.torch import save_file
 
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with replacing(Path(path)) as part:
         save_file(plain, part, metadata=dict(metadata) if metadata else None)
+        if metadata:
+            _order_metadata(part)
+
+
+def _order_metadata(path: Path) -> None:
+    """Sort the metadata in a file's header, where safetensors leaves it in an order that changes from call to call."""
+    with path.open("r+b") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        if len(text) <= size:  # else the header was written in another style, and stays as it is
+            file.seek(8)
+            file.write(text.ljust(size))
 
 
 def read_safetensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -65,11 +65,13 @@ def train(recipe: Recipe, session: Session, accelerator: Accelerator | None = No
     made = not session.output.exists()
     seconds = _open(session, trainer)
     accelerator.wait_for_everyone()
-    run = _Run(trainer, session, seconds)
     try:
-        run.to_the_end()
+        run = _Run(trainer, session, seconds)
+        try:
+            run.to_the_end()
+        finally:
+            run.log.close()
     finally:
-        run.log.close()
         if made and not trainer.step and accelerator.is_main_process:  # nothing was done that could be gone on with
             shutil.rmtree(session.output, ignore_errors=True)
     folder = session.output / "published"
@@ -86,8 +88,8 @@ class _Run:
         self.trainer, self.session, self.main = trainer, session, trainer.accelerator.is_main_process
         self._before, self._start = seconds, time.perf_counter()
         self._saved = trainer.step
-        self.log = RunLog(session.output, trainer.step, trainer.recipe.steps, quiet=not self.main)
         self.samples = SampleSheet(trainer, session.output / "samples") if self.main and session.sample_every else None
+        self.log = RunLog(session.output, trainer.step, trainer.recipe.steps, quiet=not self.main)
 
     def seconds(self) -> float:
         """Wall-clock time of the run so far, earlier sessions included."""

@@ -110,3 +110,17 @@ def test_after_a_long_silence_nothing_is_tried_again(monkeypatch, error, calls):
     with pytest.raises(ConnectionError, match=f"me/toy: the Hub keeps failing .{error}.; try again later"):
         remote.attempt("me/toy", call, waits=(0, 0))
     assert len(made) == calls
+
+
+def test_equal_tensors_and_metadata_make_equal_files(tmp_path):
+    metadata = {name: f'{{"{name}": "ü"}}' for name in "abcdef"}
+    tensors = {name: torch.arange(4.0) for name in "xyz"}
+    written = []
+    for number in range(6):
+        path = tmp_path / f"{number}.safetensors"
+        write_safetensors(path, tensors, dict(reversed(metadata.items())) if number % 2 else metadata)
+        written.append(path.read_bytes())
+    assert len(set(written)) == 1
+    again, found = read_safetensors(tmp_path / "0.safetensors")
+    assert found == metadata
+    assert all(torch.equal(again[name], tensor) for name, tensor in tensors.items())
