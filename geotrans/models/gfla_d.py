@@ -224,7 +224,12 @@ def convert_gfla_discriminator(state: Mapping[str, Tensor], *, resolution: int =
     official = ["block0", *(f"encoder{i}" for i in range(layers - 1))]
     widths = [shape_of(state, f"{block}.model.3.weight_orig", 4)[0] for block in official]
     c_in = shape_of(state, "block0.model.1.weight_orig", 4)[1]
-    cfg = GFLADiscriminatorConfig(resolution, widths[0], max(widths), layers, 1 if c_in == 3 else c_in // 3 + 1)
+    if c_in not in (3, 6):
+        raise ValueError(
+            f"block0.model.1.weight_orig reads {c_in} channels; expected 3, a picture, or 6, the two differences of "
+            "three frames: what other numbers stand for, the official code does not tell"
+        )
+    cfg = GFLADiscriminatorConfig(resolution, widths[0], max(widths), layers, 1 if c_in == 3 else 3)
     ours = [f"stages.{index}" for index in range(layers)]
     return build(GFLADiscriminator, cfg, state, _rules(official, ours))
 

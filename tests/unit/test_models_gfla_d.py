@@ -141,3 +141,9 @@ def test_convolutions_over_time_have_spectral_norm_one():
             conv(torch.rand(1, 2, 3, 2, 2))
     matrix = conv.eval()(torch.eye(24).view(24, 2, 3, 2, 2)).flatten(1) - conv.bias
     assert torch.linalg.matrix_norm(matrix, 2).item() == pytest.approx(1, abs=1e-3)
+
+
+def test_a_judge_of_motion_that_reads_something_else_is_refused():
+    state = official({**block("block0", 9, 4, 4, (3, 3), (4, 4)), "conv": (1, 4, 1, 1)})
+    with pytest.raises(ValueError, match="reads 9 channels; expected 3, a picture, or 6"):
+        convert_gfla_discriminator(state, resolution=16)
