@@ -168,7 +168,7 @@ class Pictures(Dataset):
         manifest: Manifest | None = None,
     ) -> None:
         self.table, self.framing, self.copies, self.seed = table, framing, copies, seed
-        self.manifest, self._checked = manifest, set[Path]()
+        self.manifest = manifest
         self.spec = replace(spec, landmarks=table.labels.landmarks is not None)
         self.resolution = framing.resolution
 
@@ -197,9 +197,8 @@ class Pictures(Dataset):
         )
 
     def _pixels(self, path: Path) -> Tensor:
-        if self.manifest is not None and path not in self._checked:
+        if self.manifest is not None:
             self.manifest.check(path)
-            self._checked.add(path)
         return read_pixels(path)
 
 

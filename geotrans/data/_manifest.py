@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,10 +29,12 @@ class Manifest:
     Attributes:
         root: the folder.
         files: by their paths from `root` on.
+        good: files that have been checked, and are not looked at again.
     """
 
     root: Path
     files: Mapping[str, Seal]
+    good: set[Path] = field(default_factory=set, compare=False)
 
     def check_sizes(self) -> None:
         """Make sure that all files are there and as long as they were.
@@ -49,11 +51,13 @@ class Manifest:
             )
 
     def check(self, path: Path) -> None:
-        """Make sure that a file has the digest that is listed; one that is not listed is not looked at.
+        """Make sure that a file has the digest that is listed, once; one that is not listed is not looked at.
 
         Raises:
             ValueError: it has another.
         """
+        if path in self.good:
+            return
         inside = path.is_relative_to(self.root)
         seal = self.files.get(path.relative_to(self.root).as_posix()) if inside else None
         if seal is not None and sha256(path) != seal.sha256:
@@ -61,6 +65,7 @@ class Manifest:
                 f"{path}: its sha256 is not the one in {self.root / NAME}; "
                 f"prepare the folder again, or remove {NAME} to read it as it is"
             )
+        self.good.add(path)
 
 
 def seal(path: Path) -> Seal:

@@ -69,7 +69,7 @@ class PictureViews(ViewFiles):
     """
 
     def __init__(self, paths: Mapping[str, Path], manifest: Manifest | None = None) -> None:
-        self.paths, self.manifest, self._checked = dict(paths), manifest, set[str]()
+        self.paths, self.manifest = dict(paths), manifest
 
     def names(self) -> Iterable[str]:
         """All views, in the order of their paths."""
@@ -81,9 +81,8 @@ class PictureViews(ViewFiles):
 
     def read(self, name: str) -> Tensor:
         """The picture of a view, as `read_pixels`."""
-        if self.manifest is not None and name not in self._checked:
+        if self.manifest is not None:
             self.manifest.check(self.paths[name])
-            self._checked.add(name)
         return read_pixels(self.paths[name])
 
 

@@ -16,19 +16,15 @@ M = TypeVar("M", bound=nn.Module)
 STALE = re.compile(r"(^|\.)(running_mean|running_var|num_batches_tracked)$")
 COUNTER = "num_batches_tracked"
 PARALLEL = "module."  # what `nn.DataParallel` puts before every name of a network
-TURN = "weight_u"  # of a spectrally normalised layer, one of the vectors that tell its norm
 
 
 def drop_stale(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """As float32, without `module.` prefixes and without the running statistics of instance norms.
 
-    Of a spectrally normalised layer, files from before PyTorch 1.0 hold the divided weight beside the weight itself,
-    and only one of the two vectors that tell its norm: they come out as later ones.
-
     Raises:
         ValueError: an entry does not hold finite floating-point numbers.
     """
-    return _turned(_numbers({key: value for key, value in state.items() if not STALE.search(key)}))
+    return _numbers({key: value for key, value in state.items() if not STALE.search(key)})
 
 
 def keep_statistics(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -43,52 +39,6 @@ def keep_statistics(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     kept = _numbers(state)
     norms = [key.removesuffix("running_mean") for key in kept if key.endswith("running_mean")]
     return {**{f"{norm}{COUNTER}": torch.tensor(0) for norm in norms}, **kept}
-
-
-def undo_spectral_norm(state: Mapping[str, Tensor], transposed: str) -> dict[str, Tensor]:
-    """With plain weights in place of spectrally normalised ones, as they are outside training; else as they are.
-
-    For networks that official code can normalise so, and this library does not.
-
-    Args:
-        transposed: a pattern of the names of transposed convolutions, whose output channels are the second dimension.
-
-    Raises:
-        ValueError: an entry does not hold finite floating-point numbers.
-    """
-    kept = _numbers(state)
-    for layer in _normed_layers(kept):
-        weight, left, right = (kept.get(f"{layer}weight_{part}") for part in ("orig", "u", "v"))
-        if weight is None or weight.ndim != 4 or left is None:
-            continue
-        if f"{layer}weight" not in kept:
-            matrix = (weight.transpose(0, 1) if re.fullmatch(transposed, layer) else weight).flatten(1)
-            if right is None or matrix.shape != (*left.shape, *right.shape):
-                continue
-            kept[f"{layer}weight"] = weight / (left @ matrix @ right)
-        for part in ("orig", "u", "v"):
-            kept.pop(f"{layer}weight_{part}", None)
-    return kept
-
-
-def _turned(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """With both vectors of every spectrally normalised layer, and without its divided weight."""
-    for layer in _normed_layers(state):
-        divided = state.pop(f"{layer}weight", None)
-        weight, left = state.get(f"{layer}weight_orig"), state[f"{layer}{TURN}"]
-        if weight is None or f"{layer}weight_v" in state or weight.ndim != 4 or left.shape != weight.shape[:1]:
-            continue
-        right = left @ weight.flatten(1)  # up to its length; what is divided by is left @ weight @ right
-        norm = right.norm()
-        if divided is not None and divided.shape == weight.shape:
-            norm = weight.square().sum() / (weight * divided).sum()
-        state[f"{layer}weight_v"] = right * (norm / right.square().sum().clamp_min(1e-24)).nan_to_num()
-    return state
-
-
-def _normed_layers(state: Mapping[str, Tensor]) -> list[str]:
-    """Of the spectrally normalised layers, what their keys begin with."""
-    return [key.removesuffix(TURN) for key in state if key.endswith(f".{TURN}")]
 
 
 def _numbers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

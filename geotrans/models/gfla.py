@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from geotrans.base import Generator
 from geotrans.layers.attention import BilinearSampling, GlobalAttention, LocalAttention
-from geotrans.layers.convert import build, count, drop_stale, shape_of, undo_spectral_norm
+from geotrans.layers.convert import build, count, drop_stale, shape_of
 from geotrans.layers.preactivation import DecoderBlock, EdgeConv, FeatureEncoder, PreResBlock, initialise
 from geotrans.ops.attention import Scale
 from geotrans.ops.condition import structure_pair
@@ -28,7 +28,6 @@ from registry import register_generator
 PAPER = "https://arxiv.org/abs/2003.00696"
 Sampling = Literal["attention", "bilinear", "global", "none"]
 POSE = ConditionSpec(structure=18, needs_source=True)  # a heat-map for each of OpenPose's 18 joints
-_TRANSPOSED = r"(target\.decoder\d+\.1|flow\w*\.decoder\d+)\.(model\.5|shortcut\.0)\."  # official names
 
 
 @dataclass(frozen=True)
@@ -292,12 +291,10 @@ def convert_gfla(state: Mapping[str, Tensor], *, resolution: int = 256) -> GFLA:
 def official_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The numbers of an official generator, without the second name of layers that the official code holds twice.
 
-    Weights under spectral norm, an option of that code, become what they are outside training.
-
     Raises:
         ValueError: an entry holds no finite numbers, or what is held twice differs.
     """
-    kept = drop_stale(undo_spectral_norm(state, _TRANSPOSED))
+    kept = drop_stale(state)
     for key in list(kept):
         twin = key.replace(".conv1.", ".model.2.")
         if twin != key and twin in kept:

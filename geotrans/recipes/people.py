@@ -1,7 +1,7 @@
 """Recipes for persons in another pose: GFLA, its ablations and PATN on `synthpeople`, 64 pixels.
 
 GFLA learns in two stages, as its authors train it: the flow alone, by what the source looks like where it points to,
-then everything. The weights of the losses are theirs (Sec. 4.1). Four things differ:
+then everything. The weights of the losses are theirs (Sec. 4.1). Five things differ:
 
 - Feature maps are those of the judge of drawn faces: no VGG can be counted on, and the judge of drawn persons is the
   board's, against which nothing may train.
@@ -10,9 +10,8 @@ then everything. The weights of the losses are theirs (Sec. 4.1). Four things di
 - The style loss counts 20, not 500: with 500, Gram matrices of these maps weigh eight times all the rest at the start.
 - A short budget takes a rate of 5e-4, five times theirs, with a momentum of 0.5 and gradients clipped at 1: without
   both, 700 steps of the first stage fell back to no motion at all. The discriminator keeps a tenth of the rate.
-
-Attended patches are added up and not averaged: with the authors' average, 3,000 steps of the second stage ended at an
-L1 of 0.129, where one bilinear sample had 0.118; added up, at 0.116.
+- Attended patches are added up and not averaged: with the authors' average, 3,000 steps of the second stage ended at an
+  L1 of 0.129, where one bilinear sample had 0.118; added up, at 0.116.
 
 The ablations differ from GFLA in nothing but how the source's features are taken in. Those without a flow skip the
 first stage, and none makes up for it with more steps in the second.

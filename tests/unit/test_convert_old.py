@@ -1,7 +1,6 @@
 """Official checkpoints of the pose networks as older versions of PyTorch wrote them: the recorded outputs all the same.
 
-`module.` before the names, statistics that instance norms kept, batch norms that did not count, spectral norm with the
-divided weight beside the weight and one vector instead of two.
+`module.` before the names, statistics that instance norms kept, batch norms that did not count.
 """
 
 from __future__ import annotations
@@ -100,35 +99,6 @@ def test_batch_norms_of_before_they_counted(golden, name):
     CASES[name](case, state)
 
 
-@pytest.mark.parametrize("kept", ["weight", "nothing"])
-@torch.no_grad()
-def test_spectral_norms_of_before_the_second_vector(golden, kept):
-    case = golden("gfla_d")
-    state = {key: value for key, value in case.state.items() if not key.endswith("weight_v")}
-    if kept == "weight":
-        for key in [key for key in case.state if key.endswith("weight_orig")]:
-            layer = key.removesuffix("weight_orig")
-            weight, left, right = (case.state[f"{layer}weight_{part}"] for part in ("orig", "u", "v"))
-            state[f"{layer}weight"] = weight / (left @ weight.flatten(1) @ right)
-        CASES["gfla_d"](case, state)
-        CASES["gfla_d"](case, {**case.state, **state})  # both vectors, and what was left of the weight
-    else:  # a norm that the one vector tells is nearly the other's, after some steps
-        score = convert("gfla_discriminator", state, resolution=64)(case.inputs["image"]).scores[0]
-        torch.testing.assert_close(score, case.outputs["src"], atol=0.05, rtol=0.05)
-
-
-def normalised(name, weight, transposed):
-    """PyTorch's own spectral norm of a layer of these weights: its state, and the weight that it computes with."""
-    kind = nn.ConvTranspose2d if transposed else nn.Conv2d
-    ins, outs = weight.shape[:2] if transposed else weight.shape[1::-1]
-    layer = kind(ins, outs, weight.shape[2:], bias=False)
-    layer.weight.data.copy_(weight)
-    layer = spectral_norm(layer, n_power_iterations=3)
-    layer(torch.zeros(1, ins, 8, 8))
-    layer.eval()(torch.zeros(1, ins, 8, 8))
-    return {f"{name}.{key}": value for key, value in layer.state_dict().items()}, layer.weight.detach()
-
-
 def test_training_goes_on_as_with_pytorchs_spectral_norm():
     """A step of the power method at each pass in training, none outside; and the gradient of the divided weight."""
     theirs = spectral_norm(nn.Conv2d(3, 5, 4, 2, 1))
@@ -146,24 +116,6 @@ def test_training_goes_on_as_with_pytorchs_spectral_norm():
         torch.testing.assert_close(ours.state_dict()[name], theirs.state_dict()[key])
     torch.testing.assert_close(ours.eval()(image), theirs.eval()(image))
     torch.testing.assert_close(ours.state_dict()["left"], theirs.state_dict()["weight_u"])
-
-
-@pytest.mark.parametrize("leftover", [False, True])
-@torch.no_grad()
-def test_a_spectrally_normalised_generator_gets_plain_weights(golden, leftover):
-    """An option of the official code. Square transposed convolutions tell by their name only what a row is."""
-    case = golden("gfla_g_fashion")
-    plain, state = dict(case.state), dict(case.state)
-    layers = dict.fromkeys(["source.encoder0.model.2", "target.decoder0.0.model.0.model.5"], False)
-    layers |= dict.fromkeys(["flow_net.decoder0.model.5", "flow_net.decoder1.shortcut.0"], True)
-    layers |= dict.fromkeys(["target.decoder1.1.shortcut.0", "target.decoder2.1.model.5"], True)
-    assert len(set(state["target.decoder2.1.model.5.weight"].shape[:2])) == 1
-    for name, transposed in layers.items():
-        parts, plain[f"{name}.weight"] = normalised(name, state.pop(f"{name}.weight"), transposed)
-        state |= parts | ({f"{name}.weight": plain[f"{name}.weight"]} if leftover else {})
-    ours, expected = (convert_gfla(s, resolution=64).state_dict() for s in (state, plain))
-    for key, value in ours.items():
-        torch.testing.assert_close(value, expected[key])
 
 
 @pytest.mark.parametrize(
